@@ -1,0 +1,147 @@
+"""A closed-form plant as a simulator, and adaptive integration with events."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from sims.errors import unknown
+from sims.simulator import Simulator
+from sims.system import System
+from sims.trajectory import Trajectory
+
+
+def euler(system: System, x, u, dt: float):
+    """One explicit Euler step, x + dt f(x, u)."""
+    return system.normalize(x + dt * system.f(x, u))
+
+
+def rk4(system: System, x, u, dt: float):
+    """One classical Runge-Kutta step of order 4 with u held (Hairer, Norsett, Wanner, 1993, II.1)."""
+    k1 = system.f(x, u)
+    k2 = system.f(x + dt / 2 * k1, u)
+    k3 = system.f(x + dt / 2 * k2, u)
+    k4 = system.f(x + dt * k3, u)
+    return system.normalize(x + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4))
+
+
+def semi_implicit_euler(system: System, x, u, dt: float):
+    """v+ = v + dt vdot(q, v, u), q+ = q + dt v+: the step of MuJoCo's Euler and of Drake's discrete plant.
+
+    Only for second-order plants x = [q, v]; joint damping is implicit (System.acceleration).
+    """
+    dv = dt * system.acceleration(x, u, dt)
+    if system.nq == system.nv:
+        x_next = np.empty_like(x)  # keeps the memory order of x
+        x_next[..., system.nq :] = x[..., system.nq :] + dv
+        x_next[..., : system.nq] = x[..., : system.nq] + dt * x_next[..., system.nq :]
+        return x_next
+    return system.integrate(x, np.concatenate([dt * (x[..., system.nq :] + dv), dv], axis=-1))
+
+
+def rk45(system: System, x, u, dt: float, rtol: float = 1e-9, atol: float = 1e-11):
+    """One step of length dt [s] by adaptive Dormand-Prince 5(4), each batch row on its own."""
+    from scipy.integrate import solve_ivp
+
+    shape = x.shape
+    x, u = x.reshape(-1, shape[-1]), u.reshape(len(x.reshape(-1, shape[-1])), -1)
+    rows = [
+        solve_ivp(lambda _, y, u_row=u_row: system.f(y, u_row), (0.0, dt), row, rtol=rtol, atol=atol).y[:, -1]
+        for row, u_row in zip(x, u, strict=True)
+    ]
+    return system.normalize(np.array(rows).reshape(shape))
+
+
+INTEGRATORS: dict[str, Callable] = {
+    "rk4": rk4,
+    "euler": euler,
+    "semi_implicit_euler": semi_implicit_euler,
+    "rk45": rk45,
+}
+
+
+class OdeSimulator(Simulator):
+    """A System stepped by a fixed-step (or, "rk45", adaptive) integrator with the input held over dt [s]."""
+
+    backend = "ode"
+
+    def __init__(self, system: System, *, dt: float = 1e-3, integrator: str = "rk4"):
+        if integrator not in INTEGRATORS:
+            raise unknown("integrator", integrator, INTEGRATORS)
+        if integrator == "semi_implicit_euler" and not system.nv:
+            raise ValueError(
+                f"semi_implicit_euler needs a second-order plant x = [q, v]; {type(system).__name__} is not one: use rk4"
+            )
+        if not (np.isfinite(dt) and dt > 0):
+            raise ValueError(f"OdeSimulator: dt must be a positive number of seconds, got {dt!r}")
+        self.system, self.dt, self.integrator = system, float(dt), integrator
+        self.nx, self.ndx, self.nu = system.nx, system.ndx, system.nu
+        self.u_min, self.u_max = system.u_min, system.u_max
+        self.x_names, self.u_names = system.x_names, system.u_names
+        self._advance = INTEGRATORS[integrator]
+        self.difference, self.integrate = system.difference, system.integrate
+
+    def describe(self) -> dict:
+        """The plant's class and parameters, dt and integrator."""
+        parameters = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in vars(self.system).items()}
+        return {
+            "backend": "ode",
+            "plant": type(self.system).__name__,
+            "parameters": parameters,
+            "dt": self.dt,
+            "integrator": self.integrator,
+        }
+
+    def _step(self, x: np.ndarray, u: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore", invalid="ignore"):  # a diverging run is reported, once, by the caller
+            return self._advance(self.system, x, u, self.dt)
+
+    def _rollout(self, x0: np.ndarray, u: np.ndarray) -> np.ndarray:
+        batch, T = x0.shape[:-1], u.shape[-2]
+        x = np.empty((T + 1, self.nx, *batch))  # component-major: every x[..., i] that f reads is contiguous
+        inputs = np.ascontiguousarray(np.moveaxis(u, (-2, -1), (0, 1)))
+        x[0] = np.moveaxis(x0, -1, 0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for k in range(T):
+                now, held = np.moveaxis(x[k], 0, -1), np.moveaxis(inputs[k], 0, -1)
+                x[k + 1] = np.moveaxis(self._advance(self.system, now, held, self.dt), -1, 0)
+        return np.moveaxis(x, (0, 1), (-2, -1))
+
+
+def integrate_events(
+    system: System,
+    x0,
+    u: Callable[[float, np.ndarray], np.ndarray],
+    duration: float,
+    *,
+    events: Sequence[Callable[[float, np.ndarray], float]] = (),
+    n_out: int = 201,
+    rtol: float = 1e-10,
+    atol: float = 1e-12,
+) -> tuple[Trajectory, list[np.ndarray]]:
+    """Adaptive integration of xdot = f(x, u(t, x)) from x0 (nx,), with event location (SciPy DOP853).
+
+    events: functions (t, x) -> float whose zeros are located; attributes `terminal` and `direction` as in
+    scipy.integrate.solve_ivp. Returns a Trajectory on n_out equal times (u sampled there) and, per event, the array
+    (n, 1 + nx) of [t, x] at its zeros. A failed integration has status "diverged".
+    """
+    from scipy.integrate import solve_ivp
+
+    solution = solve_ivp(
+        lambda t, x: system.f(x, np.asarray(u(t, x), float)),
+        (0.0, duration),
+        np.asarray(x0, float),
+        method="DOP853",
+        events=list(events) or None,
+        dense_output=True,
+        rtol=rtol,
+        atol=atol,
+    )
+    t = np.linspace(0.0, solution.t[-1], n_out)
+    x = solution.sol(t).T
+    inputs = np.array([np.asarray(u(ti, xi), float) for ti, xi in zip(t[:-1], x[:-1], strict=True)])
+    zeros = [
+        np.column_stack([te, ye.reshape(len(te), -1)]) for te, ye in zip(solution.t_events or [], solution.y_events or [], strict=True)
+    ]
+    status = "ok" if solution.success else "diverged"
+    return Trajectory(t, x, inputs.reshape(n_out - 1, system.nu), status, solution.message), zeros
+

@@ -1,0 +1,113 @@
+"""A continuous-time plant, written once in plain NumPy and used with every scalar type."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+
+class System(ABC):
+    """A plant xdot = f(x, u).
+
+    nx, ndx, nu: sizes of state, tangent space and input. u_min, u_max (nu,): input limits, infinite where there are none;
+    f does not clip, simulators do. x_names, u_names: one name per component, with the unit in the docstring of the
+    plant. A second-order plant has x = [q, v] with nq, nv sizes (both 0 for other plants); quaternions are wxyz.
+    """
+
+    nx: int
+    nu: int
+    nq: int = 0
+    nv: int = 0
+    x_names: tuple[str, ...]
+    u_names: tuple[str, ...]
+
+    @property
+    def ndx(self) -> int:
+        """Size of the tangent space; nx unless the state has quaternions."""
+        return self.nx
+
+    @property
+    def u_min(self) -> np.ndarray:
+        """Lower input limits (nu,)."""
+        return np.full(self.nu, -np.inf)
+
+    @property
+    def u_max(self) -> np.ndarray:
+        """Upper input limits (nu,)."""
+        return np.full(self.nu, np.inf)
+
+    @abstractmethod
+    def f(self, x, u) -> Any:
+        """xdot (..., nx) at x (..., nx), u (..., nu), for floats, dl tensors, and object arrays of CasADi SX, AutoDiffXd
+        or Expression: index with x[..., i], build with `stack`, invert with `solve`, branch nowhere."""
+
+    def difference(self, x, y) -> Any:
+        """The tangent vector dx (..., ndx) with integrate(x, dx) = y."""
+        return y - x
+
+    def integrate(self, x, dx) -> Any:
+        """The state (..., nx) reached from x along the tangent vector dx (..., ndx)."""
+        return x + dx
+
+    def normalize(self, x) -> Any:
+        """x (..., nx) put back on its manifold after an additive step (unit quaternions); x itself without one."""
+        return x
+
+    def acceleration(self, x, u, dt: float) -> Any:
+        """vdot (..., nv) of one semi-implicit step of length dt [s]; joint damping, where a plant has it, is implicit.
+
+        (M + dt D) vdot = tau - D v: what MuJoCo's Euler step and Drake's discrete update solve; plants with damping
+        override it. Without damping this is the last nv rows of f.
+        """
+        return self.f(x, u)[..., self.nq :]
+
+
+def stack(components) -> Any:
+    """Join scalars or (...,) arrays into (..., n), or a nested list of rows into (..., m, n), whatever the scalar type.
+
+    Numbers are laid out component-major (each x[..., i] of the result is contiguous): element-wise NumPy on the parts
+    of a large batch then runs at full speed. Object scalars (CasADi SX, AutoDiffXd, Expression) give an object array.
+    """
+    rows = components if isinstance(components[0], (list, tuple)) else [components]
+    flat = [c for row in rows for c in row]
+    sizes = (len(rows), len(flat) // len(rows)) if rows is components else (len(flat),)
+    if any(_is_symbolic(c) for c in flat):
+        out = np.empty(len(flat), dtype=object)
+        for i, component in enumerate(flat):
+            out[i] = component.item() if isinstance(component, np.ndarray) else component
+        return out.reshape(sizes)
+    if any(not isinstance(c, (np.ndarray, np.generic, float, int)) for c in flat):
+        joined = np.stack(flat, axis=-1)  # a type that answers __array_function__, such as dl's tensor
+        return joined.reshape(*joined.shape[:-1], *sizes)
+    shape = np.broadcast_shapes(*(np.shape(c) for c in flat))
+    out = np.empty((len(flat), *shape))
+    for i, component in enumerate(flat):
+        out[i] = component
+    axes = tuple(range(len(sizes)))
+    return np.moveaxis(out.reshape(*sizes, *shape), axes, tuple(a - len(sizes) for a in axes))
+
+
+def _is_symbolic(value) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.dtype == object
+    return type(value).__module__.split(".")[0] in ("casadi", "pydrake")
+
+
+def solve(A, b) -> Any:
+    """The x with A x = b, A (..., n, n) symmetric positive definite, b (..., n), whatever the scalar type.
+
+    Numbers go to LAPACK; object arrays, which np.linalg refuses, to an LDL' elimination without pivoting, which is
+    backward stable for symmetric positive definite A (Golub and Van Loan, Matrix Computations, 4th ed., section 4.2).
+    """
+    if getattr(A, "dtype", None) != object and getattr(b, "dtype", None) != object:
+        return np.linalg.solve(A, b[..., None])[..., 0]
+    A, b = np.array(A, dtype=object), np.array(b, dtype=object)
+    n = len(b)
+    for i in range(n):
+        for j in range(i + 1, n):
+            factor = A[j, i] / A[i, i]
+            A[j, i:] = A[j, i:] - factor * A[i, i:]
+            b[j] = b[j] - factor * b[i]
+    for i in reversed(range(n)):
+        b[i] = (b[i] - sum((A[i, k] * b[k] for k in range(i + 1, n)), 0.0)) / A[i, i]
+    return b
