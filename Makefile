@@ -1,0 +1,43 @@
+# Two commands do everything on a machine with python3 (>= 3.11, with venv), a C compiler and make:
+#   make demo    the main job: swing up and balance in three simulators, a table, one HTML film, one picture
+#   make test    lint, types and all tests
+# PYTHON=python3.12 picks another Python, VENV=dir another place for its virtual environment.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml CMakeLists.txt $(wildcard dl/csrc/*)
+
+.PHONY: demo test quick check bench clean
+
+demo: $(VENV)/.installed
+	$(BIN)/swingup demo
+
+test: check
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 15
+
+quick: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/python -m pytest tests/test_floors.py
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/rollout.py
+	$(BIN)/python benchmarks/swing_up.py
+
+# the C extension is rebuilt when its sources change; Python sources are used in place
+$(VENV)/.installed: $(SOURCES)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.dev: $(SOURCES) $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build
