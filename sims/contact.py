@@ -23,9 +23,10 @@ class Contact:
 class Terms:
     """M vdot + bias = tau + passive and constraint forces, at one state and input.
 
-    M (nv, nv): mass matrix with armature; bias (nv,): C v - tau_g, without damping and springs; gravity (nv,): tau_g, so
-    bias at v = 0 is -gravity; tau (nv,): generalised force of the actuators; vdot (nv,): forward dynamics, everything the
-    engine models included (damping, springs, limits, contact where they are on). SI units, the suite's layout of v.
+    M (nv, nv): mass matrix with armature; bias (nv,): C v - tau_g, without damping and springs; gravity (nv,): tau_g,
+    so bias at v = 0 is -gravity; tau (nv,): generalised force of the actuators; vdot (nv,): forward dynamics,
+    everything the engine models included (damping, springs, limits, contact where they are on). SI units, the suite's
+    layout of v.
     """
 
     M: np.ndarray

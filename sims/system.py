@@ -9,9 +9,9 @@ import numpy as np
 class System(ABC):
     """A plant xdot = f(x, u).
 
-    nx, ndx, nu: sizes of state, tangent space and input. u_min, u_max (nu,): input limits, infinite where there are none;
-    f does not clip, simulators do. x_names, u_names: one name per component, with the unit in the docstring of the
-    plant. A second-order plant has x = [q, v] with nq, nv sizes (both 0 for other plants); quaternions are wxyz.
+    nx, ndx, nu: sizes of state, tangent space and input. u_min, u_max (nu,): input limits, infinite where there are
+    none; f does not clip, simulators do. x_names, u_names: one name per component, with the unit in the docstring of
+    the plant. A second-order plant has x = [q, v] with nq, nv sizes (both 0 for other plants); quaternions are wxyz.
     """
 
     nx: int
@@ -38,8 +38,11 @@ class System(ABC):
 
     @abstractmethod
     def f(self, x, u) -> Any:
-        """xdot (..., nx) at x (..., nx), u (..., nu), for floats, dl tensors, and object arrays of CasADi SX, AutoDiffXd
-        or Expression: index with x[..., i], build with `stack`, invert with `solve`, branch nowhere."""
+        """xdot (..., nx) at x (..., nx), u (..., nu).
+
+        For floats and dl tensors with any leading axes, and object arrays (nx,) of CasADi SX, AutoDiffXd or Expression:
+        index with x[..., i], build with `stack`, invert with `solve`, branch nowhere.
+        """
 
     def difference(self, x, y) -> Any:
         """The tangent vector dx (..., ndx) with integrate(x, dx) = y."""
@@ -71,26 +74,34 @@ def stack(components) -> Any:
     rows = components if isinstance(components[0], (list, tuple)) else [components]
     flat = [c for row in rows for c in row]
     sizes = (len(rows), len(flat) // len(rows)) if rows is components else (len(flat),)
-    if any(_is_symbolic(c) for c in flat):
+    kinds = {_kind(c) for c in flat}
+    if "symbol" in kinds:
         out = np.empty(len(flat), dtype=object)
         for i, component in enumerate(flat):
             out[i] = component.item() if isinstance(component, np.ndarray) else component
         return out.reshape(sizes)
-    if any(not isinstance(c, (np.ndarray, np.generic, float, int)) for c in flat):
-        joined = np.stack(flat, axis=-1)  # a type that answers __array_function__, such as dl's tensor
-        return joined.reshape(*joined.shape[:-1], *sizes)
-    shape = np.broadcast_shapes(*(np.shape(c) for c in flat))
+    shapes = {getattr(c, "shape", ()) for c in flat}
+    shape = shapes.pop() if len(shapes) == 1 else np.broadcast_shapes(*shapes)
+    if "other" in kinds:  # a type that answers __array_function__, such as dl's tensor
+        joined = np.stack([c if getattr(c, "shape", ()) == shape else c + np.zeros(shape) for c in flat], axis=-1)
+        return joined if len(sizes) == 1 else joined.reshape(*shape, *sizes)
     out = np.empty((len(flat), *shape))
     for i, component in enumerate(flat):
         out[i] = component
-    axes = tuple(range(len(sizes)))
-    return np.moveaxis(out.reshape(*sizes, *shape), axes, tuple(a - len(sizes) for a in axes))
+    if len(sizes) == 1 and len(shape) == 1:
+        return out.T
+    out = out.reshape(*sizes, *shape)
+    return out.transpose(*range(len(sizes), out.ndim), *range(len(sizes)))
 
 
-def _is_symbolic(value) -> bool:
-    if isinstance(value, np.ndarray):
-        return value.dtype == object
-    return type(value).__module__.split(".")[0] in ("casadi", "pydrake")
+def _kind(value) -> str:
+    """What stack does with it: "number", "symbol" (a scalar, or an object array of them), "other"."""
+    kind = type(value)
+    if kind is np.ndarray:
+        return "symbol" if value.dtype == object else "number"
+    if kind is float or isinstance(value, (np.generic, float, int)):
+        return "number"
+    return "symbol" if kind.__module__.split(".")[0] in ("casadi", "pydrake") else "other"
 
 
 def solve(A, b) -> Any:
@@ -99,7 +110,7 @@ def solve(A, b) -> Any:
     Numbers go to LAPACK; object arrays, which np.linalg refuses, to an LDL' elimination without pivoting, which is
     backward stable for symmetric positive definite A (Golub and Van Loan, Matrix Computations, 4th ed., section 4.2).
     """
-    if getattr(A, "dtype", None) != object and getattr(b, "dtype", None) != object:
+    if not any(isinstance(value, np.ndarray) and value.dtype.kind == "O" for value in (A, b)):
         return np.linalg.solve(A, b[..., None])[..., 0]
     A, b = np.array(A, dtype=object), np.array(b, dtype=object)
     n = len(b)

@@ -1,0 +1,127 @@
+"""Swing-up by shaping the energy: pendulum, cart-pole, acrobot, pendubot; each ready to run with LQR at the top.
+
+The laws are policies u = law(x, t), without memory, over any leading axes of x (..., nx); they use a closed-form plant
+as their model and drive any simulator of it. They saturate u themselves, at plant.u_min, plant.u_max.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from controllers.base import wrap_angle
+from controllers.feedback_linearization import task_space
+from sims.plants.acrobot import Acrobot
+from sims.plants.cartpole import CartPole
+from sims.plants.pendubot import Pendubot
+from sims.plants.pendulum import Pendulum
+
+REST = 1e-3  # of the energy between hanging and upright: below this a plant counts as hanging at rest
+
+
+@dataclass(frozen=True)
+class PendulumEnergy:
+    """u = b thetadot - k thetadot (E - E_d): Edot = -k thetadot^2 (E - E_d), so E tends to E_d = m g l.
+
+    k [s/rad^2]; the first term cancels the damping. Hanging at rest, where the law says nothing, thetadot is replaced by
+    kick [rad/s]. Source: Tedrake, Underactuated Robotics, chapter 2, "energy-shaping control".
+    """
+
+    plant: Pendulum
+    k: float = 0.1
+    kick: float = 0.1
+
+    def __call__(self, x, t: float) -> np.ndarray:
+        plant, v = self.plant, x[..., 1]
+        top = plant.m * plant.g * plant.l
+        energy = plant.energy(x)
+        rate = v + self.kick * (energy + top < REST * 2 * top)
+        return _saturate(plant, (plant.b * v - self.k * rate * (energy - top))[..., None])
+
+
+@dataclass(frozen=True)
+class CartPoleEnergy:
+    """xdd = k (E - E_d) thetadot cos theta - kp x - kd xdot, made into a force by collocated feedback linearisation.
+
+    E = thetadot^2 / 2 - (g / l) cos theta, the pole's energy per mp l^2, obeys Edot = -xdd thetadot cos theta / l, so the
+    first term drives it to E_d = g / l. k [m s^3/rad^2...], kp [1/s^2], kd [1/s]; kick [rad/s] as for the pendulum.
+    Source: Chung and Hauser, Nonlinear control of a swinging pendulum, 1995; Tedrake, Underactuated Robotics,
+    chapter 3, "Energy shaping" of the cart-pole.
+    """
+
+    plant: CartPole
+    k: float = 0.15
+    kp: float = 1.0
+    kd: float = 1.5
+    kick: float = 0.1
+    _J: np.ndarray = field(default_factory=lambda: np.array([[1.0, 0.0]]), repr=False, compare=False)
+
+    def __call__(self, x, t: float) -> np.ndarray:
+        position, v, rate = x[..., 0], x[..., 2], x[..., 3]
+        c, top = np.cos(x[..., 1]), self.plant.g / self.plant.l
+        energy = 0.5 * rate * rate - top * c
+        rate = rate + self.kick * (energy + top < REST * 2 * top)
+        xdd = self.k * (energy - top) * rate * c - self.kp * position - self.kd * v
+        return _saturate(self.plant, task_space(self.plant, x, self._J, xdd[..., None]))
+
+
+@dataclass(frozen=True)
+class AcrobotEnergy:
+    """theta2dd = -k (E_d - E) theta1dot (1 + c cos theta1) - kp theta2 - kd theta2dot, by collocated linearisation.
+
+    E is the total energy, E_d = upright energy + excess [J]; theta2 is wrapped. k [1/(J s)], kp [1/s^2], kd [1/s];
+    kick [rad/s] as for the pendulum, added to theta1dot. Source: Spong, The swing up control problem for the acrobot, 1995, section III; Tedrake, Underactuated
+    Robotics, chapter 3, "Swing-up control of the acrobot".
+    """
+
+    plant: Acrobot
+    k: float = 3.0
+    kp: float = 1.5
+    kd: float = 1.4
+    c: float = 0.0
+    excess: float = 0.2
+    kick: float = 0.1
+    _J: np.ndarray = field(default_factory=lambda: np.array([[0.0, 1.0]]), repr=False, compare=False)
+    _top: float = field(default=0.0, init=False, repr=False, compare=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "_top", -float(self.plant.potential(np.zeros(2))))
+
+    def __call__(self, x, t: float) -> np.ndarray:
+        top, energy = self._top, self.plant.energy(x)
+        rate = x[..., 2] + self.kick * (energy + top < REST * 2 * top)
+        pump = self.k * (top + self.excess - energy) * rate
+        if self.c:
+            pump = pump * (1.0 + self.c * np.cos(x[..., 0]))
+        command = -pump - self.kp * wrap_angle(x[..., 1]) - self.kd * x[..., 3]
+        return _saturate(self.plant, task_space(self.plant, x, self._J, command[..., None]))
+
+
+@dataclass(frozen=True)
+class PendubotEnergy:
+    """theta1dd = k (E2 - E_d) omega cos theta2 - kp (theta1 - pi) - kd theta1dot, by collocated linearisation.
+
+    Link 1 goes up and stays near upright; its oscillation pumps link 2 as a cart does a pole: with omega = theta1dot +
+    theta2dot and E2 the energy of link 2 about a fixed elbow, E2dot = -m2 l1 lc2 cos theta2 omega theta1dd to first
+    order; E_d = m2 g lc2. k [1/(J s)], kp [1/s^2], kd [1/s]; kick [rad/s] as for the pendulum.
+    Source: Spong and Block, The pendubot, 1995, for the idea; the law for link 2 as for the cart-pole.
+    """
+
+    plant: Pendubot
+    k: float = 1.0
+    kp: float = 30.0
+    kd: float = 8.0
+    kick: float = 0.1
+    _J: np.ndarray = field(default_factory=lambda: np.array([[1.0, 0.0]]), repr=False, compare=False)
+
+    def __call__(self, x, t: float) -> np.ndarray:
+        p, rate = self.plant, x[..., 2] + x[..., 3]
+        top = p.m2 * p.g * p.lc2
+        energy = 0.5 * (p.Ic2 + p.m2 * p.lc2**2) * rate * rate - top * np.cos(x[..., 0] + x[..., 1])
+        rate = rate + self.kick * (energy + top < REST * 2 * top)
+        command = self.k * (energy - top) * rate * np.cos(x[..., 1])
+        command = command - self.kp * wrap_angle(x[..., 0] - np.pi) - self.kd * x[..., 2]
+        return _saturate(p, task_space(p, x, self._J, command[..., None]))
+
+
+def _saturate(plant, u) -> np.ndarray:
+    return np.minimum(np.maximum(u, plant.u_min), plant.u_max)

@@ -1,0 +1,1 @@
+"""The arms of Robotic Manipulation as tasks."""

@@ -1,0 +1,1 @@
+"""The systems of Underactuated Robotics as tasks, a file per family."""

@@ -1,0 +1,222 @@
+"""A Drake MultibodyPlant from a compiled MuJoCo model: bodies, joints, rotor inertia, springs, limits, constraints."""
+
+import logging
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import mujoco
+import numpy as np
+from pydrake.common.eigen_geometry import Quaternion
+from pydrake.geometry import SceneGraph
+from pydrake.math import RigidTransform, RotationMatrix
+from pydrake.multibody import tree
+from pydrake.multibody.plant import DiscreteContactApproximation, MultibodyPlant
+from pydrake.systems.framework import DiagramBuilder
+
+from sims.drake_check import carries_equality, disabled, has_contact, has_limits, name_of
+from sims.drake_geometry import STICTION_TOLERANCE, add_collision_geometry, filter_collisions
+from sims.errors import ModelError
+
+HINGE, SLIDE, BALL, FREE = (
+    int(mujoco.mjtJoint.mjJNT_HINGE),
+    int(mujoco.mjtJoint.mjJNT_SLIDE),
+    int(mujoco.mjtJoint.mjJNT_BALL),
+    int(mujoco.mjtJoint.mjJNT_FREE),
+)
+
+
+@dataclass
+class Built:
+    """The finalised plant in its diagram, and where each MuJoCo body and joint went (Drake objects, in MuJoCo's order).
+
+    A 1-dof joint has MuJoCo's coordinate (qpos0 is inside its frames); a free joint is a QuaternionFloatingJoint; a ball
+    joint is a BallRpyJoint. geoms: Drake GeometryId -> MuJoCo geom, for the colliding ones.
+    """
+
+    plant: MultibodyPlant
+    scene_graph: SceneGraph
+    bodies: list[Any] = field(default_factory=list)
+    joints: list[Any] = field(default_factory=list)
+    geoms: dict[Any, int] = field(default_factory=dict)
+    diagram: Any = None
+
+
+def build(
+    m: mujoco.MjModel, *, dt: float, contact: bool = True, limits: bool = True, approximation: str = "lagged"
+) -> Built:
+    """The plant of m with time step dt [s] (0: continuous), everything in it that `drake_check.check` does not name.
+
+    approximation: of the contact constraints inside the discrete SAP solver, "lagged", "sap" or "similar". "lagged"
+    converges to Coulomb's law; with "sap" a body that slides floats on a gap of about mu (dt + relaxation time) speed.
+    Raises ModelError naming the body whose inertia is not physical.
+    """
+    plant, scene_graph = MultibodyPlant(dt), SceneGraph()
+    if dt > 0:
+        plant.SetUseSampledOutputPorts(False)  # else there is no periodic discrete update to evaluate
+        names = {"lagged": "kLagged", "sap": "kSap", "similar": "kSimilar"}
+        plant.set_discrete_contact_approximation(getattr(DiscreteContactApproximation, names[approximation]))
+    plant.set_adjacent_bodies_collision_filters(False)  # MuJoCo's own filter rules are applied below
+    plant.RegisterAsSourceForSceneGraph(scene_graph)
+    plant.set_stiction_tolerance(STICTION_TOLERANCE)
+    gravity = np.zeros(3) if disabled(m, mujoco.mjtDisableBit.mjDSBL_GRAVITY) else m.opt.gravity
+    plant.mutable_gravity_field().set_gravity_vector(np.array(gravity))
+    out = Built(plant, scene_graph, bodies=[plant.world_body()], joints=[None] * m.njnt)
+    for b in range(1, m.nbody):
+        _add_body(m, out, b)
+    for j in range(m.njnt):
+        _finish_joint(m, out, j, has_limits(m, limits) and dt > 0)
+    if dt > 0:
+        _add_equalities(m, out)
+    allowed = add_collision_geometry(m, plant, out.bodies, out.geoms) if has_contact(m, contact) else set()
+    with quiet():
+        plant.Finalize()
+    if out.geoms:
+        filter_collisions(scene_graph, list(out.geoms), allowed)
+    out.diagram = connect(plant, scene_graph)
+    return out
+
+
+def connect(plant: MultibodyPlant, scene_graph: SceneGraph) -> Any:
+    """The diagram of a finalised plant and its scene graph; ports "applied_generalized_force" and "state"."""
+    builder = DiagramBuilder()
+    builder.AddNamedSystem("plant", plant)
+    builder.AddNamedSystem("scene_graph", scene_graph)
+    builder.Connect(scene_graph.get_query_output_port(), plant.get_geometry_query_input_port())
+    builder.Connect(plant.get_geometry_pose_output_port(), scene_graph.get_source_pose_port(plant.get_source_id()))
+    builder.ExportInput(plant.get_applied_generalized_force_input_port(), "applied_generalized_force")
+    builder.ExportOutput(plant.get_state_output_port(), "state")
+    return builder.Build()
+
+
+@contextmanager
+def quiet():
+    """Drake's warnings off: what they say about a plant (ignored limits, half spaces) is in `omissions` already."""
+    log = logging.getLogger("drake")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+def pose(pos, quat) -> RigidTransform:
+    """X from a position [m] and a quaternion wxyz of any length."""
+    return RigidTransform(Quaternion(np.array(quat) / np.linalg.norm(quat)), np.array(pos))
+
+
+def _inertia(m: mujoco.MjModel, b: int) -> tree.SpatialInertia:
+    if m.body_mass[b] == 0.0:
+        if np.any(m.body_inertia[b] != 0.0):
+            name = name_of(m, mujoco.mjtObj.mjOBJ_BODY, b, "body")
+            raise ModelError(f"body {name!r} has inertia {m.body_inertia[b]} but no mass; Drake needs a positive mass")
+        return tree.SpatialInertia.Zero()
+    R = RotationMatrix(Quaternion(m.body_iquat[b] / np.linalg.norm(m.body_iquat[b]))).matrix()
+    I_cm = R @ np.diag(m.body_inertia[b]) @ R.T
+    try:
+        central = tree.RotationalInertia(*np.diag(I_cm), I_cm[0, 1], I_cm[0, 2], I_cm[1, 2])
+        return tree.SpatialInertia.MakeFromCentralInertia(m.body_mass[b], np.array(m.body_ipos[b]), central)
+    except RuntimeError as error:
+        name = name_of(m, mujoco.mjtObj.mjOBJ_BODY, b, "body")
+        raise ModelError(
+            f"body {name!r}: mass {m.body_mass[b]} kg with principal inertias {m.body_inertia[b]} kg m^2 is not "
+            f"physical (each must be positive and at most the sum of the other two); correct its <inertial>"
+        ) from error
+
+
+def _add_body(m: mujoco.MjModel, out: Built, b: int) -> None:
+    """Body b with its joints; all but the last joint move massless bodies in between."""
+    plant, name = out.plant, name_of(m, mujoco.mjtObj.mjOBJ_BODY, b, "body")
+    body = plant.AddRigidBody(name, _inertia(m, b))
+    out.bodies.append(body)
+    parent = out.bodies[m.body_parentid[b]].body_frame()
+    X_PB = pose(m.body_pos[b], m.body_quat[b])
+    first, count = m.body_jntadr[b], m.body_jntnum[b]
+    if count == 0:
+        plant.WeldFrames(parent, body.body_frame(), X_PB)
+    for j in range(first, first + count):
+        if j == first + count - 1:
+            child = body.body_frame()
+        else:
+            between = f"{name}/before_{name_of(m, mujoco.mjtObj.mjOBJ_JOINT, j + 1, 'joint')}"
+            child = plant.AddRigidBody(between, tree.SpatialInertia.Zero()).body_frame()
+        out.joints[j] = _add_joint(m, plant, j, parent, child, X_PB)
+        parent, X_PB = child, RigidTransform()
+
+
+def _add_joint(m: mujoco.MjModel, plant: MultibodyPlant, j: int, parent, child, X_PB: RigidTransform):
+    """Joint j between frames fixed to its anchor; the parent's is turned back by qpos0 so that q_drake = qpos."""
+    name = name_of(m, mujoco.mjtObj.mjOBJ_JOINT, j, "joint")
+    kind, axis, dof = int(m.jnt_type[j]), np.array(m.jnt_axis[j]), m.jnt_dofadr[j]
+    damping = 0.0 if disabled(m, mujoco.mjtDisableBit.mjDSBL_DAMPER) else float(m.dof_damping[dof])
+    if kind == FREE:
+        return plant.AddJoint(tree.QuaternionFloatingJoint(name, plant.world_frame(), child, damping, damping))
+    anchor, q0 = RigidTransform(np.array(m.jnt_pos[j])), m.qpos0[m.jnt_qposadr[j]]
+    back = {
+        HINGE: RigidTransform(Quaternion(np.r_[np.cos(q0 / 2), -np.sin(q0 / 2) * axis]), np.zeros(3)),
+        SLIDE: RigidTransform(-q0 * axis),
+        BALL: RigidTransform(),
+    }[kind]
+    F = plant.AddFrame(tree.FixedOffsetFrame(f"{name}/parent", parent, X_PB @ anchor @ back))
+    M = plant.AddFrame(tree.FixedOffsetFrame(f"{name}/child", child, anchor))
+    if kind == HINGE:
+        return plant.AddJoint(tree.RevoluteJoint(name, F, M, axis, damping))
+    if kind == SLIDE:
+        return plant.AddJoint(tree.PrismaticJoint(name, F, M, axis, damping=damping))
+    return plant.AddJoint(tree.BallRpyJoint(name, F, M))
+
+
+def _finish_joint(m: mujoco.MjModel, out: Built, j: int, limits: bool) -> None:
+    """Limits, spring and rotor inertia of a 1-dof joint."""
+    if int(m.jnt_type[j]) not in (HINGE, SLIDE):
+        return
+    plant, joint = out.plant, out.joints[j]
+    if limits and m.jnt_limited[j]:
+        joint.set_position_limits([m.jnt_range[j, 0]], [m.jnt_range[j, 1]])
+    if m.jnt_stiffness[j] > 0 and not disabled(m, mujoco.mjtDisableBit.mjDSBL_SPRING):
+        spring = tree.RevoluteSpring if int(m.jnt_type[j]) == HINGE else tree.PrismaticSpring
+        plant.AddForceElement(spring(joint, float(m.qpos_spring[m.jnt_qposadr[j]]), float(m.jnt_stiffness[j])))
+    actuator = plant.AddJointActuator(joint.name(), joint, _effort_limit(m, j))
+    actuator.set_default_gear_ratio(1.0)
+    actuator.set_default_rotor_inertia(float(m.dof_armature[m.jnt_dofadr[j]]))
+
+
+def _effort_limit(m: mujoco.MjModel, j: int) -> float:
+    """The largest effort MuJoCo's actuators bring to joint j, for those who drive `plant` through its actuation port."""
+    limit, driven = 0.0, False
+    for i in range(m.nactuator):
+        on_joint = int(m.actuator_trntype[i]) in (int(mujoco.mjtTrn.mjTRN_JOINT), int(mujoco.mjtTrn.mjTRN_JOINTINPARENT))
+        if not on_joint or m.actuator_trnid[i, 0] != j:
+            continue
+        driven = True
+        pure = int(m.actuator_biastype[i]) == int(mujoco.mjtBias.mjBIAS_NONE)
+        bounds = [np.inf]
+        if m.actuator_forcelimited[i]:
+            bounds.append(np.abs(m.actuator_forcerange[i]).max())
+        c = m.actuator_ctrladr[i]
+        if m.actuator_ctrllimited[c] and pure:
+            bounds.append(abs(m.actuator_gainprm[i, 0]) * np.abs(m.actuator_ctrlrange[c]).max())
+        limit += abs(m.actuator_gear[i, 0]) * min(bounds)
+    if m.jnt_actfrclimited[j]:
+        limit, driven = min(limit, np.abs(m.jnt_actfrcrange[j]).max()) if driven else limit, driven
+    return float(limit) if driven and limit > 0 else np.inf
+
+
+def _add_equalities(m: mujoco.MjModel, out: Built) -> None:
+    bit, eq = mujoco.mjtDisableBit, mujoco.mjtEq
+    if disabled(m, bit.mjDSBL_EQUALITY) or disabled(m, bit.mjDSBL_CONSTRAINT):
+        return
+    for i in range(m.neq):
+        if not (m.eq_active0[i] and carries_equality(m, i)):
+            continue
+        kind, a, b, data = int(m.eq_type[i]), m.eq_obj1id[i], m.eq_obj2id[i], np.array(m.eq_data[i])
+        if kind == int(eq.mjEQ_JOINT):
+            qa, qb = m.qpos0[m.jnt_qposadr[a]], m.qpos0[m.jnt_qposadr[b]]
+            out.plant.AddCouplerConstraint(out.joints[a], out.joints[b], data[1], qa + data[0] - data[1] * qb)
+        elif kind == int(eq.mjEQ_CONNECT):
+            out.plant.AddBallConstraint(out.bodies[a], data[:3], out.bodies[b], data[3:6])
+        else:
+            X_AB = pose(data[3:6], data[6:10])
+            anchor = RigidTransform(data[:3])
+            out.plant.AddWeldConstraint(out.bodies[a], X_AB @ anchor, out.bodies[b], anchor)

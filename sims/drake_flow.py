@@ -1,0 +1,81 @@
+"""Drake's own integrators over a step with the input held: the exact flow of a continuous plant, to an accuracy."""
+
+import numpy as np
+from pydrake.systems.analysis import ResetIntegratorFromFlags
+from pydrake.systems.analysis import Simulator as DrakesSimulator
+from pydrake.systems.framework import BasicVector, DiagramBuilder, LeafSystem
+
+from sims.drake_robot import Robot
+
+FIXED_STEP = ("explicit_euler", "semi_explicit_euler", "runge_kutta2", "radau1", "radau3")  # no error estimate
+
+
+class Flow:
+    """The state after dt from any state and input; nothing is carried from call to call."""
+
+    def __init__(self, robot: Robot, integrator: str, accuracy: float):
+        self._robot, self._plant = robot, robot.plant
+        builder = DiagramBuilder()
+        builder.AddSystem(robot.diagram)
+        force = builder.AddSystem(ActuatorForce(robot))
+        builder.Connect(robot.diagram.GetOutputPort("state"), force.GetInputPort("state"))
+        builder.Connect(force.GetOutputPort("force"), robot.diagram.GetInputPort("applied_generalized_force"))
+        builder.ExportInput(force.GetInputPort("u"), "u")
+        self._diagram = builder.Build()
+        self._simulator = DrakesSimulator(self._diagram)
+        self._integrator_name, self._accuracy = integrator, accuracy
+        self._context = self._simulator.get_mutable_context()
+        self._plant_context = self._plant.GetMyMutableContextFromRoot(self._context)
+        self._input = self._diagram.GetInputPort("u")
+        self._dt = None
+
+    def advance(self, x_drake: np.ndarray, u: np.ndarray, dt: float) -> np.ndarray:
+        """Drake's [q, v] after dt [s] (a copy)."""
+        if dt != self._dt:
+            self._configure(dt)
+        self._context.SetTime(0.0)
+        self._plant.SetPositionsAndVelocities(self._plant_context, x_drake)
+        self._input.FixValue(self._context, u)
+        self._simulator.Initialize()
+        self._simulator.AdvanceTo(dt)
+        return np.array(self._plant.GetPositionsAndVelocities(self._plant_context))
+
+    def _configure(self, dt: float) -> None:
+        integrator = ResetIntegratorFromFlags(self._simulator, self._integrator_name, dt)
+        if self._integrator_name not in FIXED_STEP:
+            integrator.set_fixed_step_mode(False)
+            integrator.set_target_accuracy(self._accuracy)  # of the integrator: the context's is not read
+            integrator.request_initial_step_size_target(dt)
+            integrator.set_throw_on_minimum_step_size_violation(False)
+        self._dt = dt
+
+
+class ActuatorForce(LeafSystem):
+    """The actuators' generalised force in Drake's layout, from the plant's state and the held input u."""
+
+    def __init__(self, robot: Robot):
+        super().__init__()
+        self._robot = robot
+        self._context = robot.plant.CreateDefaultContext()
+        self._constant = robot.actuators.pure and not robot.layout.rotations
+        n = robot.layout.nq_drake + robot.layout.nv
+        state = self.DeclareVectorInputPort("state", n)
+        u = self.DeclareVectorInputPort("u", len(robot.u_names))
+        needs = {u.ticket()} if self._constant else {u.ticket(), state.ticket()}
+        self.DeclareVectorOutputPort("force", robot.layout.nv, self._calc, prerequisites_of_calc=needs)
+
+    def _calc(self, context, output: BasicVector) -> None:
+        robot, layout = self._robot, self._robot.layout
+        u = self.GetInputPort("u").Eval(context)
+        if not len(u):
+            output.SetFromVector(np.zeros(layout.nv))
+            return
+        if self._constant:
+            output.SetFromVector(layout.velocity_to_drake(robot.actuators.tau(None, u, [], None), []))
+            return
+        x_drake = self.GetInputPort("state").Eval(context)
+        x = layout.from_drake(x_drake)
+        if not robot.actuators.constant:
+            robot.plant.SetPositionsAndVelocities(self._context, x_drake)
+        R = layout.rotation_matrices(x)
+        output.SetFromVector(layout.velocity_to_drake(robot.actuators.tau(x, u, R, self._context), R))

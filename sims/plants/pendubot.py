@@ -1,0 +1,73 @@
+"""Two links, the shoulder driven."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sims import manipulator
+from sims.plants import two_link
+from sims.system import System, stack
+
+
+@dataclass(frozen=True)
+class Pendubot(System):
+    """M(q) vdot + C(q, v) v = tau_g(q) - D v + [u, 0]: the acrobot's links with the motor at the shoulder.
+
+    x = [theta1, theta2 [rad], theta1dot, theta2dot [rad/s]], theta1 = 0 hanging, theta2 relative to link 1, both
+    counter-clockwise; u = [shoulder torque [N m]], |u| <= torque_limit; parameters as in Acrobot.
+    Source: Spong and Block, The pendubot: a mechatronic system for control research and education, 1995.
+    """
+
+    m1: float = 1.0
+    m2: float = 1.0
+    l1: float = 1.0
+    l2: float = 2.0
+    lc1: float = 0.5
+    lc2: float = 1.0
+    Ic1: float = 0.083
+    Ic2: float = 0.33
+    b1: float = 0.1
+    b2: float = 0.1
+    g: float = 9.81
+    torque_limit: float = np.inf
+
+    nx, nu, nq, nv = 4, 1, 2, 2
+    x_names = ("theta1", "theta2", "theta1dot", "theta2dot")
+    u_names = ("shoulder_torque",)
+
+    @property
+    def u_max(self) -> np.ndarray:
+        return np.array([self.torque_limit])
+
+    @property
+    def u_min(self) -> np.ndarray:
+        return -self.u_max
+
+    @property
+    def damping(self) -> np.ndarray:
+        return np.array([self.b1, self.b2])
+
+    def f(self, x, u):
+        return stack([x[..., 2], x[..., 3], *two_link.vdot(self, x, u[..., 0], 0.0, 0.0)])
+
+    def acceleration(self, x, u, dt):
+        return stack(two_link.vdot(self, x, u[..., 0], 0.0, dt))
+
+    def M(self, q):
+        return two_link.mass_matrix(self, q)
+
+    def C(self, q, v):
+        return two_link.coriolis(self, q, v)
+
+    def tau_g(self, q):
+        return two_link.gravity(self, q)
+
+    def B(self, q):
+        return np.array([[1.0], [0.0]])
+
+    def potential(self, q):
+        return two_link.potential(self, q)
+
+    def energy(self, x):
+        """Kinetic plus potential energy (...) [J], zero at rest with both links level."""
+        return manipulator.energy(self, x)

@@ -1,0 +1,101 @@
+"""Scenes drawn on a canvas: bodies, ground, contact arrows, triads, text."""
+
+import numpy as np
+
+from sims.contact import Contact
+from sims.viewer import geometry
+from sims.viewer.canvas import Canvas
+from sims.viewer.scene import Scene, Shape
+from sims.viewer.view import View
+
+ROOT = "/swingup"
+RED, GREEN, BLUE = (0.85, 0.16, 0.16, 1.0), (0.13, 0.6, 0.2, 1.0), (0.14, 0.35, 0.85, 1.0)
+PATH_COLOR, FORCE_COLOR, TEXT_COLOR, GRID_COLOR = (0.6, 0.1, 0.65, 1.0), (0.05, 0.6, 0.35, 1.0), (0.1, 0.12, 0.16, 1.0), (0.6, 0.64, 0.69, 1.0)
+
+
+def draw_scene(canvas: Canvas, scene: Scene, view: View, root: str = ROOT) -> list[str]:
+    """Draw every shape below root and return the paths of the bodies, in the order of scene.bodies."""
+    paths = [f"{root}/bodies/{_plain(body)}" for body in scene.bodies]
+    for i, shape in enumerate(scene.shapes):
+        parent = f"{root}/world" if shape.body == "world" else paths[scene.index(shape.body)]
+        path = f"{parent}/{i}_{_plain(shape.name)}"
+        canvas.mesh(path, *shape.triangles(6.0 * view.radius), shape.rgba)
+        canvas.move(path, shape.X_BG)
+    return paths
+
+
+def draw_ground(canvas: Canvas, scenes: list[Scene], view: View) -> None:
+    """A square grid on the floor, of lines 1, 2 or 5 times a power of ten apart."""
+    step = _round_step(view.radius / 3)
+    planes = [s for scene in scenes for s in scene.shapes_of("world") if s.kind == "plane"]
+    half = 6.0 * view.radius
+    for plane in planes:
+        half = min([half, *(h for h in plane.size if h > 0)])
+    center = np.array([*(np.round(view.target[:2] / step) * step), view.floor + 2e-3 * view.radius])
+    if planes:  # on a bounded floor the lines must not stick out
+        center[:2] = 0.0 if half < 6.0 * view.radius else center[:2]
+        half = np.floor(half / step + 1e-9) * step
+    canvas.lines(f"{ROOT}/grid", geometry.grid(center, half, step), GRID_COLOR)
+
+
+def _round_step(length: float) -> float:
+    power = 10.0 ** np.floor(np.log10(length))
+    return float(max(s * power for s in (1, 2, 5) if s * power <= length * (1 + 1e-9)))
+
+
+def draw_triad(canvas: Canvas, path: str, length: float) -> None:
+    """A frame as three rods of length [m] from its origin: x red, y green, z blue."""
+    rod = geometry.move(geometry.pose((0, 0, length / 2)), geometry.cylinder(0.03 * length, length / 2, around=12))
+    for name, axis, color in (("x", (1, 0, 0), RED), ("y", (0, 1, 0), GREEN), ("z", (0, 0, 1), BLUE)):
+        canvas.mesh(f"{path}/{name}", *geometry.move(geometry.pose(R=geometry.align_z(axis)), rod), color)
+
+
+def unit_arrow() -> geometry.Mesh:
+    """An arrow of length 1 along z."""
+    return geometry.arrow(1.0, 0.06)
+
+
+def arrows(contacts: list[Contact], metres_per_newton: float) -> geometry.Mesh | None:
+    """One mesh of all contact forces, each an arrow from its point; None if no force is to be seen."""
+    arrow, out = unit_arrow(), []
+    for contact in contacts:
+        length = metres_per_newton * float(np.linalg.norm(contact.f_W))
+        if length > 1e-6:
+            X = geometry.pose(contact.p_W, length * geometry.align_z(contact.f_W))
+            out.append(geometry.move(X, arrow))
+    return geometry.merge(out) if out else None
+
+
+def text_lines(text: str, height: float) -> np.ndarray:
+    """The outlines of a text as segments (n, 2, 3) [m] in the x-z plane, its baseline starting at the origin.
+
+    Raises MissingDependency without matplotlib, whose fonts these are.
+    """
+    try:
+        from matplotlib.textpath import TextPath
+    except ImportError as error:
+        from sims.errors import MissingDependency
+
+        raise MissingDependency("text in a scene needs matplotlib: pip install matplotlib") from error
+    outlines = TextPath((0, 0), text, size=1.4 * height).to_polygons(closed_only=False)
+    pairs = [np.stack([line[:-1], line[1:]], axis=1) for line in outlines if len(line) > 1]
+    flat = np.concatenate(pairs) if pairs else np.zeros((0, 2, 2))
+    return np.stack([flat[..., 0], np.zeros(flat.shape[:2]), flat[..., 1]], axis=-1)
+
+
+def facing(view: View) -> np.ndarray:
+    """The rotation (3, 3) that turns the x-z plane, its x to the right and z up, towards the camera."""
+    back = view.eye - view.target
+    back = back / np.linalg.norm(back)
+    right = np.cross([0.0, 0.0, 1.0], back)
+    right = right / max(float(np.linalg.norm(right)), 1e-9)
+    return np.column_stack([right, -back, np.cross(back, right)])
+
+
+def _plain(name: str) -> str:
+    return name.replace("/", ".")
+
+
+def moving_shapes(scene: Scene) -> list[Shape]:
+    """The shapes that are not fixed to the world."""
+    return [shape for shape in scene.shapes if shape.body != "world"]
