@@ -5,7 +5,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml CMakeLists.txt $(wildcard dl/csrc/*)
+# a new package or C source means a new install; new modules inside a package do not
+SOURCES := pyproject.toml CMakeLists.txt $(wildcard dl/csrc/*) $(wildcard */__init__.py */*/__init__.py)
 
 .PHONY: demo test quick check bench clean
 

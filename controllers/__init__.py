@@ -2,13 +2,68 @@
 
 from importlib import import_module
 
+# A function named like its file is bound here, or importing that file would put the module in its place
+from controllers.lqr import lqr as lqr
+from controllers.tvlqr import tvlqr as tvlqr
+
 _HOME = {
+    "AcrobotEnergy": "energy",
+    "CartPoleEnergy": "energy",
     "Controller": "base",
+    "Delay": "wrappers",
+    "InverseDynamicsControl": "pid",
+    "Jitter": "wrappers",
     "LinearFeedback": "base",
+    "PID": "pid",
+    "PendubotEnergy": "energy",
+    "PendulumEnergy": "energy",
+    "PlanarQuadrotorTracking": "flatness",
+    "Polynomial": "reference",
+    "QuadrotorTracking": "flatness",
+    "SampleAndHold": "wrappers",
+    "Saturate": "wrappers",
+    "Sinusoid": "reference",
+    "Switch": "switch",
+    "TimeVaryingFeedback": "tvlqr",
+    "WrapAngles": "wrappers",
+    "actuation": "analysis",
+    "balance": "manifold_lqr",
+    "collocated": "feedback_linearization",
+    "computed_torque": "feedback_linearization",
+    "constrained_dlqr": "manifold_lqr",
+    "constrained_lqr": "manifold_lqr",
+    "controllability_matrix": "analysis",
+    "controllable": "analysis",
+    "detectable": "analysis",
+    "dlqr": "lqr",
+    "finite_horizon_dlqr": "tvlqr",
+    "finite_horizon_lqr": "finite_horizon",
+    "minimum_derivative": "reference",
+    "noncollocated": "feedback_linearization",
+    "observable": "analysis",
+    "planar_quadrotor_flat": "flatness",
+    "quadrotor_flat": "flatness",
+    "recovery": "switch",
+    "sampled_lqr": "lqr",
+    "stabilisable": "analysis",
+    "task_space": "feedback_linearization",
     "wrap_angle": "base",
+    "zoh": "lqr",
 }
-_MODULES = ("base",)
-__all__ = sorted([*_HOME, *_MODULES])
+_MODULES = (
+    "analysis",
+    "base",
+    "energy",
+    "feedback_linearization",
+    "finite_horizon",
+    "flatness",
+    "manifold_lqr",
+    "pid",
+    "reference",
+    "switch",
+    "wrappers",
+)
+__all__ = sorted([*_HOME, *_MODULES, "lqr", "tvlqr"])
 
 
 def __getattr__(name: str):

@@ -1,4 +1,4 @@
-"""What a plant can be made to do: linearisation, controllability, Hautus tests, underactuation."""
+"""What a plant can be made to do: controllability, Hautus tests, underactuation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,35 +84,6 @@ def controllability_matrix(A, B) -> np.ndarray:
 def observability_matrix(A, C) -> np.ndarray:
     """[C; C A; ...; C A^(n-1)], shape (n p, n)."""
     return controllability_matrix(np.transpose(A), np.transpose(C)).T
-
-
-def linearize(system: System, x_goal, u_goal, *, eps: float = 1e-3) -> tuple[np.ndarray, np.ndarray]:
-    """A (ndx, ndx), B (ndx, nu) of d/dt dx = A dx + B du about an equilibrium of a continuous plant.
-
-    dx = x [-] x_goal in the plant's tangent space. Central differences of order 4, relative error about 1e-11.
-    x_goal (nx,), u_goal (nu,) or a scalar. Raises ValueError where f(x_goal, u_goal) is not zero and the state has
-    quaternions: their tangent space then turns with the motion. A simulator, discrete in time, has its own `linearize`.
-    """
-    x_goal = np.asarray(x_goal, float)
-    u_goal = np.broadcast_to(np.asarray(u_goal, float), (system.nu,))
-    drift = np.abs(system.f(x_goal, u_goal)).max()
-    if system.ndx != system.nx and drift > 1e-8:
-        raise ValueError(
-            f"linearize: f(x_goal, u_goal) must be 0 for {type(system).__name__}, whose state has quaternions; the "
-            f"largest component is {drift:.3g}: trim u_goal first"
-        )
-    n = system.ndx
-
-    def rate(z):
-        xdot = system.f(system.integrate(x_goal, z[..., :n]), u_goal + z[..., n:])
-        if system.ndx == system.nx:
-            return xdot
-        ends = [system.difference(x_goal, x_goal + sign * eps * xdot) for sign in (1.0, -1.0)]
-        return (ends[0] - ends[1]) / (2 * eps)
-
-    steps = eps * np.eye(n + system.nu)
-    slopes = (8 * (rate(steps) - rate(-steps)) - (rate(2 * steps) - rate(-2 * steps))) / (12 * eps)
-    return np.ascontiguousarray(slopes[:n].T), np.ascontiguousarray(slopes[n:].T)
 
 
 @dataclass(frozen=True)

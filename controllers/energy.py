@@ -8,14 +8,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from controllers.base import wrap_angle
+from controllers.base import LinearFeedback, wrap_angle
 from controllers.feedback_linearization import task_space
+from controllers.lqr import lqr
+from controllers.switch import Switch
+from controllers.wrappers import Saturate
+from sims.linearize import linearize
 from sims.plants.acrobot import Acrobot
 from sims.plants.cartpole import CartPole
 from sims.plants.pendubot import Pendubot
 from sims.plants.pendulum import Pendulum
 
 REST = 1e-3  # of the energy between hanging and upright: below this a plant counts as hanging at rest
+HANGING = np.zeros(2)
 
 
 @dataclass(frozen=True)
@@ -66,32 +71,26 @@ class CartPoleEnergy:
 
 @dataclass(frozen=True)
 class AcrobotEnergy:
-    """theta2dd = -k (E_d - E) theta1dot (1 + c cos theta1) - kp theta2 - kd theta2dot, by collocated linearisation.
+    """theta2dd = -k (E_d - E) theta1dot (1 + cos theta1) - kp theta2 - kd theta2dot, by collocated linearisation.
 
-    E is the total energy, E_d = upright energy + excess [J]; theta2 is wrapped. k [1/(J s)], kp [1/s^2], kd [1/s];
-    kick [rad/s] as for the pendulum, added to theta1dot. Source: Spong, The swing up control problem for the acrobot, 1995, section III; Tedrake, Underactuated
-    Robotics, chapter 3, "Swing-up control of the acrobot".
+    E is the total energy, E_d that of the acrobot at rest upright; theta2 is wrapped. k [1/(J s)], kp [1/s^2], kd [1/s];
+    kick [rad/s], added to theta1dot, as for the pendulum. Source: Spong, The swing up control problem for the acrobot,
+    1995, section III; Tedrake, Underactuated Robotics, chapter 3, "Swing-up control of the acrobot". Theirs has no
+    factor 1 + cos theta1. Without it an acrobot that goes round and round too fast (a missed catch) has theta1dot of one
+    sign, holds theta2 at an angle and loses no energy; with it theta2 moves once per turn and takes energy out.
     """
 
     plant: Acrobot
-    k: float = 3.0
-    kp: float = 1.5
-    kd: float = 1.4
-    c: float = 0.0
-    excess: float = 0.2
+    k: float = 3.2
+    kp: float = 1.6
+    kd: float = 1.5
     kick: float = 0.1
     _J: np.ndarray = field(default_factory=lambda: np.array([[0.0, 1.0]]), repr=False, compare=False)
-    _top: float = field(default=0.0, init=False, repr=False, compare=False)
-
-    def __post_init__(self):
-        object.__setattr__(self, "_top", -float(self.plant.potential(np.zeros(2))))
 
     def __call__(self, x, t: float) -> np.ndarray:
-        top, energy = self._top, self.plant.energy(x)
+        top, energy = -self.plant.potential(HANGING), self.plant.energy(x)
         rate = x[..., 2] + self.kick * (energy + top < REST * 2 * top)
-        pump = self.k * (top + self.excess - energy) * rate
-        if self.c:
-            pump = pump * (1.0 + self.c * np.cos(x[..., 0]))
+        pump = self.k * (top - energy) * rate * (1.0 + np.cos(x[..., 0]))
         command = -pump - self.kp * wrap_angle(x[..., 1]) - self.kd * x[..., 3]
         return _saturate(self.plant, task_space(self.plant, x, self._J, command[..., None]))
 
@@ -121,6 +120,38 @@ class PendubotEnergy:
         command = self.k * (energy - top) * rate * np.cos(x[..., 1])
         command = command - self.kp * wrap_angle(x[..., 0] - np.pi) - self.kd * x[..., 2]
         return _saturate(p, task_space(p, x, self._J, command[..., None]))
+
+
+def pendulum_swing_up(plant: Pendulum | None = None, **levels) -> Switch:
+    """Energy shaping and LQR at the top; without a plant, Pendulum(torque_limit=3.0)."""
+    plant = Pendulum(torque_limit=3.0) if plant is None else plant
+    defaults = dict(Q=(10.0, 1.0), R=1.0, catch=2.0, release=4.0)
+    return _with_lqr(plant, PendulumEnergy(plant), (np.pi, 0.0), (0,), **{**defaults, **levels})
+
+
+def cartpole_swing_up(plant: CartPole | None = None, **levels) -> Switch:
+    plant = CartPole(force_limit=60.0) if plant is None else plant
+    defaults = dict(Q=(10.0, 10.0, 1.0, 1.0), R=1.0, catch=500.0, release=5000.0)
+    return _with_lqr(plant, CartPoleEnergy(plant), (0.0, np.pi, 0.0, 0.0), (1,), **{**defaults, **levels})
+
+
+def acrobot_swing_up(plant: Acrobot | None = None, **levels) -> Switch:
+    plant = Acrobot(torque_limit=20.0) if plant is None else plant
+    defaults = dict(Q=(85.0, 125.0, 30.0, 30.0), R=1.0, catch=2e3, release=2e4, within=(1.5, 1.5, np.inf, 6.0))
+    return _with_lqr(plant, AcrobotEnergy(plant), (np.pi, 0.0, 0.0, 0.0), (0, 1), **{**defaults, **levels})
+
+
+def pendubot_swing_up(plant: Pendubot | None = None, **levels) -> Switch:
+    plant = Pendubot(torque_limit=25.0) if plant is None else plant
+    defaults = dict(Q=(10.0, 10.0, 1.0, 1.0), R=1.0, catch=50.0, release=500.0)
+    return _with_lqr(plant, PendubotEnergy(plant), (np.pi, 0.0, 0.0, 0.0), (0, 1), **{**defaults, **levels})
+
+
+def _with_lqr(plant, law, x_goal, angles, *, Q, R, catch, release, within=np.inf) -> Switch:
+    A, B = linearize(plant, x_goal, np.zeros(plant.nu))
+    K, S = lqr(A, B, np.diag(Q), R * np.eye(plant.nu))
+    balance = Saturate(LinearFeedback(K, x_goal, angles=angles), plant.u_min, plant.u_max)
+    return Switch(law, balance, S=S, x_goal=x_goal, catch=catch, release=release, angles=angles, within=within)
 
 
 def _saturate(plant, u) -> np.ndarray:

@@ -45,21 +45,26 @@ def computed_torque(plant: Manipulator, x, vdd) -> np.ndarray:
 
 
 def collocated(plant: Manipulator, x, vdd) -> np.ndarray:
-    """u (..., nu) that gives the joints with motors the acceleration vdd (..., na) [m/s^2, rad/s^2].
+    """u (..., nu) that gives y = B'q, the joints with motors, the acceleration vdd (..., nu) [m/s^2, rad/s^2].
 
-    Possible in every state. x (..., nx). Source: Spong, "Partial feedback linearization of underactuated mechanical
+    Possible in every state, for B' M^-1 B is positive definite; B may not depend on q (a motor between two joints, as
+    the ballbot's, makes y their difference). x (..., nx). Source: Spong, "Partial feedback linearization of underactuated mechanical
     systems", IROS 1994; Tedrake, Underactuated Robotics, chapter 3, equation "collocated PFL".
     """
-    return task_space(plant, x, _rows(plant, actuated_joints(plant)), vdd)
+    return task_space(plant, x, np.swapaxes(plant.B(x[..., : plant.nq]), -1, -2), vdd)
 
 
 def noncollocated(plant: Manipulator, x, vdd, *, damping: float = 0.0) -> np.ndarray:
     """u (..., nu) that gives the joints without motors the acceleration vdd (..., np) [m/s^2, rad/s^2].
 
     Possible where the inertial coupling M[passive, actuated] has full row rank; a cart-pole loses it with the pole level.
-    There the input grows without bound, unless damping > 0 (see task_space). x (..., nx). Source: as for `collocated`.
+    There the input grows without bound, unless damping > 0 (see task_space). x (..., nx). Raises ValueError if every
+    joint has a motor, or fewer motors than other joints are there. Source: as for `collocated`.
     """
-    return task_space(plant, x, _rows(plant, passive_joints(plant)), vdd, damping=damping)
+    joints = passive_joints(plant)
+    if not len(joints):
+        raise ValueError(f"noncollocated: every joint of {type(plant).__name__} has a motor: use computed_torque or task_space")
+    return task_space(plant, x, np.eye(plant.nv)[joints], vdd, damping=damping)
 
 
 def task_space(plant: Manipulator, x, J, yddot, Jdot_v=0.0, *, damping: float = 0.0) -> np.ndarray:
@@ -100,10 +105,6 @@ def output_tracking(
         return task_space(plant, x, J, yddot, Jdot_v, damping=damping)
 
     return policy
-
-
-def _rows(plant: Manipulator, joints: np.ndarray) -> np.ndarray:
-    return np.eye(plant.nv)[joints]
 
 
 def _forward(plant: Manipulator, x) -> tuple[np.ndarray, np.ndarray]:

@@ -15,8 +15,8 @@ from sims.trajectory import Trajectory
 class Riccati:
     """u[i] = -K[i] x[i] - k[i] and the cost to go x'S[i]x + 2 x's[i] + s0[i] of a discrete problem with T steps.
 
-    K (T, nu, nx), k (T, nu), S (T+1, nx, nx), s (T+1, nx), s0 (T+1,). With a hard end point S, s, s0 hold for the states from
-    which it can be reached in the steps left.
+    K (T, nu, nx), k (T, nu), S (T+1, nx, nx), s (T+1, nx), s0 (T+1,). With a hard end point S, s, s0 hold for the
+    states from which it can be reached in the steps left.
     """
 
     K: np.ndarray
@@ -36,11 +36,11 @@ def finite_horizon_dlqr(A, B, Q, R, Qf, T: int, *, N=None, c=None, x_d=None, u_d
 
     e = x - x_d, w = u - u_d, by the backward recursion K = (R + B'SB)^-1 (B'SA + N'). Every matrix is constant or has
     one more axis of length T in front (x_d: T + 1). A (nx, nx), B (nx, nu), c (nx,), x_d (nx,), u_d (nu,). Qf
-    (nx, nx), or np.inf for x[T] = x_d[T] exactly: the recursion then also carries the linear constraint on x[i] that the
-    steps left must remove, and the last nx / nu inputs are dead-beat. Raises ValueError for bad shapes and weights, and
-    if for Qf = inf T steps cannot reach the end point from every state. Source: Bertsekas, Dynamic Programming and
-    Optimal Control, section 4.1; for the constraint Laine and Tomlin, "Efficient computation of feedback control for
-    equality-constrained LQR", 2019.
+    (nx, nx), or np.inf for x[T] = x_d[T] exactly: the recursion then also carries the linear constraint on x[i] that
+    the steps left must remove, and the last nx / nu inputs are dead-beat. Raises ValueError for bad shapes and
+    weights, and if for Qf = inf T steps cannot reach the end point from every state. Source: Bertsekas, Dynamic
+    Programming and Optimal Control, section 4.1; for the constraint Laine and Tomlin, "Efficient computation of
+    feedback control for equality-constrained LQR", 2019.
     """
     who = "finite_horizon_dlqr"
     n, nu = np.shape(B)[-2:]
@@ -61,8 +61,8 @@ def finite_horizon_dlqr(A, B, Q, R, Qf, T: int, *, N=None, c=None, x_d=None, u_d
         S[i], s[i], s0[i] = _cost_to_go(stage, S[i + 1], s[i + 1], s0[i + 1], K[i], k[i])
     if len(H):
         raise ValueError(
-            f"{who}: with Qf = inf, T = {T} steps cannot bring every state to the goal ({len(H)} of {n} directions remain): "
-            "take more steps or check controllability"
+            f"{who}: with Qf = inf, T = {T} steps cannot bring every state to the goal ({len(H)} of {n} directions "
+            "remain): take more steps or check controllability"
         )
     return Riccati(K, k, S, s, s0)
 
@@ -109,8 +109,8 @@ def tvlqr(
     dx[T]'Qf dx[T] + sum of dx'Q dx + du'R du + 2 dx'N du is minimised (Qf = np.inf: end exactly there). Where the
     trajectory is not one of `sim` (a plan of another engine or grid) its defects step(x[i], u[i]) [-] x[i+1] enter as a
     known disturbance and give a feedforward. trajectory: x (T+1, nx), u (T, nu) on the grid of sim.dt (`on_grid` puts
-    it there); Q, Qf (ndx, ndx), R (nu, nu). Raises ValueError for another grid, a batch, or bad weights. Source: Tedrake,
-    Underactuated Robotics, chapter 10, "Local trajectory feedback design".
+    it there); Q, Qf (ndx, ndx), R (nu, nu). Raises ValueError for another grid, a batch, or bad weights. Source:
+    Tedrake, Underactuated Robotics, chapter 10, "Local trajectory feedback design".
     """
     x, u = trajectory.x, trajectory.u
     if x.ndim != 2:
@@ -173,7 +173,7 @@ class _Stages:
 
 
 def _gain(stage, S, s, H, h) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """K, k of one step, and what is left of the constraint H x+ + h = 0 on the next state as H x + h = 0 on this one."""
+    """K, k of one step, and what is left of the constraint H x+ + h = 0 on the next state as H x + h = 0 on this."""
     A, B, c, _, R, N, _, r, _ = stage
     Quu, Qux, qu = R + B.T @ S @ B, B.T @ S @ A + N.T, r + B.T @ (S @ c + s)
     if not len(H):
@@ -189,8 +189,9 @@ def _gain(stage, S, s, H, h) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
         free = np.linalg.solve(Z.T @ Quu @ Z, Z.T @ np.column_stack([Qux - Quu @ K, qu - Quu @ k]))
         K, k = K + Z @ free[:, :-1], k + Z @ free[:, -1]
     H, h = U[:, rank:].T @ E, U[:, rank:].T @ e
-    length = np.linalg.norm(H, axis=1, keepdims=True)
-    return K, k, H / length, h / length[:, 0]
+    length = np.linalg.norm(H, axis=1)
+    done = (length < 1e-12) & (np.abs(h) < 1e-12)  # what comes to rest by itself
+    return K, k, H[~done] / length[~done, None], h[~done] / length[~done]
 
 
 def _cost_to_go(stage, S, s, s0, K, k) -> tuple[np.ndarray, np.ndarray, float]:

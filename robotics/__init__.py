@@ -1,4 +1,4 @@
-"""Tasks, the two courses' systems, evaluation, regression and the command line. Each name is imported when first used."""
+"""Tasks, the two courses' systems, evaluation, regression and the command line; each name is imported on first use."""
 
 from importlib import import_module
 

@@ -24,9 +24,9 @@ def mujoco(model: str, *, integrator: str = "rk4", contact: bool = False, limits
 
     def build(dt: float) -> Simulator:
         from sims import models
-        from sims.mujoco_sim import MujocoSimulator
+        from sims.build import engine
 
-        return MujocoSimulator(models.find(model), dt=dt, integrator=integrator, contact=contact, limits=limits)
+        return engine("mujoco")(models.find(model), dt=dt, integrator=integrator, contact=contact, limits=limits)
 
     return build
 
@@ -34,7 +34,7 @@ def mujoco(model: str, *, integrator: str = "rk4", contact: bool = False, limits
 def drake(
     model: str,
     *,
-    integrator: str = "runge_kutta3",
+    integrator: str = "runge_kutta5",
     accuracy: float = 1e-10,
     contact: bool = False,
     limits: bool = False,
@@ -43,9 +43,9 @@ def drake(
 
     def build(dt: float) -> Simulator:
         from sims import models
-        from sims.drake_sim import DrakeSimulator
+        from sims.build import engine
 
-        return DrakeSimulator(
+        return engine("drake")(
             models.find(model), dt=dt, integrator=integrator, accuracy=accuracy, contact=contact, limits=limits
         )
 

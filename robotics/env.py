@@ -13,7 +13,6 @@ from robotics.evaluate import start
 from robotics.registry import as_task, names
 from robotics.task import Task
 from sims.errors import unknown
-from sims.simulator import Simulator
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
@@ -177,7 +176,7 @@ class _Core:
         self.steps = max(1, round(task.duration / self.period))
         self.low, self.high = self.sim.u_min, self.sim.u_max
         if not (np.isfinite(self.low).all() and np.isfinite(self.high).all()):
-            raise ValueError(f"task {task.name!r}: an environment needs finite u_min and u_max, got {self.low}, {self.high}")
+            raise ValueError(f"task {task.name!r}: an environment needs finite limits, got {self.low}, {self.high}")
         self.normalize_actions = normalize_actions
         if normalize_actions:
             self.action_space = Box(-1.0, 1.0, (self.sim.nu,), np.float32)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from robotics.cost import Wrapped, subtract
 from robotics.task import Task
 from sims.policy import Policy
 from sims.simulator import Simulator
@@ -32,29 +33,62 @@ def lqr(q, r, u_goal=None) -> Factory:
     """u = u_goal - K (x - x_goal), K of the discrete LQR with Q = diag(q), R = diag(r) for the linearised sim."""
 
     def build(task: Task, sim: Simulator) -> Policy:
-        from controllers import LinearFeedback, dlqr
+        from controllers.base import LinearFeedback
+        from controllers.lqr import dlqr
 
         u0 = np.zeros(sim.nu) if u_goal is None else np.asarray(u_goal, float)
         A, B = sim.linearize(task.x_goal, u0)
         K, _ = dlqr(A, B, np.diag(q), np.diag(r))
-        return LinearFeedback(K, task.x_goal, u0, difference=task.difference)
+        angles = task.difference.angles if isinstance(task.difference, Wrapped) else ()
+        curved = None if angles or task.difference is subtract else task.difference
+        return LinearFeedback(K, task.x_goal, u0, difference=curved, angles=angles)
 
     return build
 
 
 def pid(kp: float, ki: float, kd: float) -> Factory:
-    """PID on the first state component towards x_goal, for plants with one input."""
+    """PID from the position to that of x_goal, one motor for each coordinate."""
 
     def build(task: Task, sim: Simulator) -> Policy:
-        from controllers import PID
+        from controllers.pid import PID
 
-        return PID(kp, ki, kd)
+        return PID(task.x_goal[: sim.nx // 2], kp=kp, ki=ki, kd=kd, u_min=task.u_min, u_max=task.u_max)
 
     return build
 
 
-def _placeholder(*args, **kwargs):
-    return zero
+def gravity_pd(kp, kd) -> Factory:
+    """u = u_goal + kp (q_goal - q) - kd v, u_goal holding the arm still at x_goal; kp [N m/rad], kd [N m s/rad] (n,)."""
+
+    def build(task: Task, sim: Simulator) -> Policy:
+        from controllers.pid import PID
+
+        n = sim.nx // 2
+        u_goal = sim.terms(task.x_goal, np.zeros(sim.nu)).bias
+        return PID(task.x_goal[:n], kp=kp, kd=kd, u_goal=u_goal, u_min=task.u_min, u_max=task.u_max)
+
+    return build
 
 
-inverse_dynamics = gravity_pd = posture_pd = _placeholder
+def inverse_dynamics(natural_frequency: float) -> Factory:
+    """Every joint a critically damped oscillator about x_goal with the natural frequency [rad/s]."""
+
+    def build(task: Task, sim: Simulator) -> Policy:
+        from controllers.pid import InverseDynamicsControl
+
+        return InverseDynamicsControl(sim, task.x_goal[: sim.nx // 2], kp=natural_frequency**2)
+
+    return build
+
+
+def posture_pd(kp: float, kd: float) -> Factory:
+    """PD on the motors of a free-floating robot, joints as in x_goal; kp [N m/rad], kd [N m s/rad]."""
+
+    def build(task: Task, sim: Simulator) -> Policy:
+        from controllers.pid import PID
+
+        n, nq = sim.nu, sim.nx - sim.ndx // 2
+        control = PID(task.x_goal[nq - n : nq], kp=kp, kd=kd, u_min=task.u_min, u_max=task.u_max)
+        return lambda x, t: control(np.concatenate([x[..., nq - n : nq], x[..., -n:]], axis=-1), t)
+
+    return build

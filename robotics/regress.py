@@ -74,8 +74,8 @@ def check(task: Task | str, backend: str, directory: str | Path) -> Check:
     except FileNotFoundError:
         message = f"no golden run {path}: make it with `swingup regress {task.name} --sim {backend} --update`"
         return Check(task.name, backend, False, message)
-    except (ValueError, KeyError) as error:
-        return Check(task.name, backend, False, f"golden run {path} cannot be read ({error!r}): make it again with --update")
+    except (ValueError, KeyError, TypeError) as error:
+        return Check(task.name, backend, False, f"{path} cannot be read ({error!r}): make it again with --update")
     sim, result = _play(task, backend)
     changed = _changed_settings(task, sim, golden)
     if changed:
@@ -84,7 +84,7 @@ def check(task: Task | str, backend: str, directory: str | Path) -> Check:
 
 
 def compare(task: Task, sim: Simulator, step: np.ndarray, x: np.ndarray, u: np.ndarray, run: Trajectory) -> Check:
-    """Compare samples x (n, nx), u (n, nu) at `step` (n,) with a run: |got - wanted| <= tolerance max(1, max|wanted|)."""
+    """Samples x (n, nx), u (n, nu) at `step` (n,) against a run: |got - wanted| <= tolerance max(1, max |wanted|)."""
     names = (*sim.x_names, *sim.u_names)
     wanted = np.concatenate([x, u], axis=1)
     alive = step < len(run)
@@ -103,8 +103,8 @@ def compare(task: Task, sim: Simulator, step: np.ndarray, x: np.ndarray, u: np.n
     want, have = float(wanted[row, column]), float(got[row, column])
     tolerance = float(task.golden.tolerance * scale[column])
     message = (
-        f"first differs in {names[column]!r} at step {k} (t = {k * sim.dt:.6g} s): wanted {want:.12g}, got {have:.12g}, "
-        f"tolerance {tolerance:.1e}"
+        f"first differs in {names[column]!r} at step {k} (t = {k * sim.dt:.6g} s): wanted {want:.12g}, "
+        f"got {have:.12g}, tolerance {tolerance:.1e}"
     )
     known = have if np.isfinite(have) else None
     return Check(task.name, sim.backend, False, message, k, k * sim.dt, names[column], want, known, tolerance, worst)

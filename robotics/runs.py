@@ -72,7 +72,9 @@ def resolve(
             raise unknown(f"state of task {data.name!r}", joint, sim.x_names)
         x0[sim.x_names.index(joint)] = value
     duration = data.duration if duration is None else float(duration)
-    return RunConfig(data.name, name, sim.backend, float(sim.dt), duration, int(seed), tuple(sim.check_state(x0).tolist()))
+    return RunConfig(
+        data.name, name, sim.backend, float(sim.dt), duration, int(seed), tuple(sim.check_state(x0).tolist())
+    )
 
 
 def execute(config: RunConfig, monitor: Monitor | None = None) -> Run:
@@ -116,7 +118,7 @@ def versions() -> dict[str, str | None]:
 
 
 def write(run: Run, folder: str | Path | None = None) -> Path:
-    """Write config.json (settings, simulator, versions), summary.json, trajectory.npz and, if it diverged, failure.json.
+    """Write config.json (settings, simulator, versions), summary.json, trajectory.npz; failure.json if it diverged.
 
     folder: ./runs/<task>-<time> if None. All files are written into a hidden neighbour that is renamed at the end.
     Raises FileExistsError if the folder exists and is not empty.

@@ -2,9 +2,10 @@
 
 import hashlib
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
-from sims.errors import ModelError, unknown
+from sims.errors import MissingDependency, ModelError, unknown
 from sims.simulator import Simulator
 
 
@@ -16,7 +17,8 @@ def build(description: dict) -> Simulator:
     """
     if not isinstance(description, dict) or "backend" not in description:
         raise ValueError(
-            f"build: want what Simulator.describe() returns, a dictionary with the key 'backend', got {description!r:.200}"
+            "build: want what Simulator.describe() returns, a dictionary with the key 'backend', "
+            f"got {description!r:.200}"
         )
     arguments = dict(description)
     backend = arguments.pop("backend")
@@ -42,16 +44,23 @@ def _ode(arguments: dict) -> Simulator:
     return OdeSimulator(plant(**parameters), **arguments)
 
 
-def _mujoco(arguments: dict) -> Simulator:
-    from sims.mujoco_sim import MujocoSimulator
+def engine(backend: str) -> type[Simulator]:
+    """The class MujocoSimulator ("mujoco") or DrakeSimulator ("drake"); MissingDependency if it is not installed."""
+    module, name, package, pip = _ENGINES[backend]
+    try:
+        return getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != package:
+            raise
+        raise MissingDependency(f"the {backend} backend needs a missing package: pip install {pip}") from error
 
-    return MujocoSimulator(_model(arguments), **arguments)
+
+def _mujoco(arguments: dict) -> Simulator:
+    return engine("mujoco")(_model(arguments), **arguments)
 
 
 def _drake(arguments: dict) -> Simulator:
-    from sims.drake_sim import DrakeSimulator
-
-    return DrakeSimulator(_model(arguments), **arguments)
+    return engine("drake")(_model(arguments), **arguments)
 
 
 def _model(arguments: dict) -> str:
@@ -60,11 +69,15 @@ def _model(arguments: dict) -> str:
     if wanted is not None:
         path = Path(model)
         if not path.is_file():
-            raise ModelError(f"build: the model file {model} is not there; put it back, or describe the simulator again")
+            raise ModelError(f"build: the model file {model} is not there; put it back, or describe it again")
         got = hashlib.sha256(path.read_bytes()).hexdigest()
         if got != wanted:
             raise ModelError(f"build: the model file {model} has changed: sha256 wanted {wanted}, got {got}")
     return model
 
 
+_ENGINES = {
+    "mujoco": ("sims.mujoco_sim", "MujocoSimulator", "mujoco", "mujoco"),
+    "drake": ("sims.drake_sim", "DrakeSimulator", "pydrake", "drake"),
+}
 BUILDERS: dict[str, Callable[[dict], Simulator]] = {"ode": _ode, "mujoco": _mujoco, "drake": _drake}

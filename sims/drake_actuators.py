@@ -11,8 +11,9 @@ import numpy as np
 from pydrake.multibody.tree import JacobianWrtVariable
 
 from sims import lie
-from sims.drake_build import FREE, Built, pose
-from sims.drake_check import disabled
+from sims.drake_build import FREE, Built
+from sims.drake_check import disabled, why_not
+from sims.drake_geometry import pose
 from sims.drake_layout import Layout
 
 
@@ -29,7 +30,7 @@ class Actuators:
         self.length_of = np.zeros((n, m.nq))  # l = length_of q, for 1-dof transmissions
         self._length_dof = np.zeros((n, m.nv))  # the same, over velocities
         self.sites: list[tuple[int, int, np.ndarray]] = []  # actuator, body, wrench [t, f] in B at Bo
-        self.on_base: list[tuple[int, slice, np.ndarray]] = []  # actuator, dofs of the base, [f, t] in B at Bo
+        self.on_base: dict[int, np.ndarray] = {}  # first dof of a floating base -> forces (3, n) in B; torques are in B
         self.gain, self.bias = np.zeros((n, 3)), np.zeros((n, 3))
         self.ctrl = np.array([m.actuator_ctrladr[i] for i in range(n)], int)
         inf = np.full(n, np.inf)
@@ -42,10 +43,10 @@ class Actuators:
                 self._add(m, i)
         self.constant = not (self.sites or self.on_base)
         self._feedback = bool(self.bias[:, 1:].any() or self.gain[:, 1:].any())
-        self._plain = self.constant and not self.bias.any() and not self._feedback
-        self.pure = self._plain and not limited.any() and self._joint_limit is None
+        self._plain = not (self.bias.any() or self._feedback)
+        self.pure = self._plain and self.constant and not limited.any() and self._joint_limit is None
         self._gained_B = self.B * self.gain[:, 0]
-        self.differentiable = not self.sites and (self._plain or self.constant or not self._feedback)
+        self.differentiable = not self.sites and (self.constant or not self._feedback)
 
     def _set_joint_limits(self, m: mujoco.MjModel) -> None:
         self._joint_limit = None
@@ -59,12 +60,10 @@ class Actuators:
 
     @staticmethod
     def _alive(m: mujoco.MjModel, i: int) -> bool:
-        from sims.drake_check import _why_not
-
         group = int(m.actuator_group[i])
         off = 0 <= group <= 30 and m.opt.disableactuator >> group & 1
         static = int(m.actuator_dyntype[i]) == int(mujoco.mjtDyn.mjDYN_NONE)
-        return not (disabled(m, mujoco.mjtDisableBit.mjDSBL_ACTUATION) or off) and static and not _why_not(m, i)
+        return not (disabled(m, mujoco.mjtDisableBit.mjDSBL_ACTUATION) or off) and static and not why_not(m, i)
 
     def _add(self, m: mujoco.MjModel, i: int) -> None:
         trn, kind, target, gear = mujoco.mjtTrn, int(m.actuator_trntype[i]), m.actuator_trnid[i, 0], m.actuator_gear[i]
@@ -96,7 +95,8 @@ class Actuators:
         joint = m.body_jntadr[body]
         if joint >= 0 and int(m.jnt_type[joint]) == FREE:
             dof = int(m.jnt_dofadr[joint])
-            self.on_base.append((i, slice(dof, dof + 6), np.r_[f, t]))
+            self.on_base.setdefault(dof, np.zeros((3, m.nactuator)))[:, i] = f
+            self.B[dof + 3 : dof + 6, i] = t
         else:
             self.sites.append((i, body, np.r_[t, f]))
 
@@ -105,9 +105,9 @@ class Actuators:
         if self.constant:
             return self.B
         B = self.B.copy()
-        turn = {w.start: R_k for (_, w, _), R_k in zip(self._layout.rotations, R, strict=True)}
-        for i, dofs, wrench in self.on_base:
-            B[dofs, i] += np.concatenate([turn[dofs.start + 3] @ wrench[:3], wrench[3:]])
+        for (_, w, _), R_k in zip(self._layout.rotations, R, strict=True):
+            if w.start - 3 in self.on_base:
+                B[w.start - 3 : w.start] += R_k @ self.on_base[w.start - 3]
         plant = self._built.plant
         for i, body, wrench in self.sites:
             frame = self._built.bodies[body].body_frame()
@@ -122,7 +122,7 @@ class Actuators:
         if self.pure:
             return self._gained_B @ u[self.ctrl]
         B = self.moment(R, context)
-        tau = B @ np.clip(self._force(x, u, B)[0], self.force_min, self.force_max)
+        tau = B @ np.minimum(np.maximum(self._force(x, u, B)[0], self.force_min), self.force_max)
         return tau if self._joint_limit is None else np.clip(tau, *self._joint_limit)
 
     def _force(self, x: np.ndarray, u: np.ndarray, B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -150,10 +150,9 @@ class Actuators:
         dF[np.arange(len(force)), 2 * nv + self.ctrl] = gain
         out = B @ (dF * inside[:, None])
         clipped = np.clip(force, self.force_min, self.force_max)
-        turn = {w.start: R_k for (_, w, _), R_k in zip(self._layout.rotations, R, strict=True)}
-        for i, dofs, wrench in self.on_base:
-            w = slice(dofs.start + 3, dofs.start + 6)
-            out[dofs.start : dofs.start + 3, w] -= clipped[i] * turn[w.start] @ lie.hat(wrench[:3])
+        for (_, w, _), R_k in zip(self._layout.rotations, R, strict=True):
+            if w.start - 3 in self.on_base:
+                out[w.start - 3 : w.start, w] -= R_k @ lie.hat(self.on_base[w.start - 3] @ clipped)
         if self._joint_limit is not None:
             tau = B @ clipped
             out[(tau <= self._joint_limit[0]) | (tau >= self._joint_limit[1])] = 0.0

@@ -1,7 +1,5 @@
 """A Drake MultibodyPlant from a compiled MuJoCo model: bodies, joints, rotor inertia, springs, limits, constraints."""
 
-import logging
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +13,7 @@ from pydrake.multibody.plant import DiscreteContactApproximation, MultibodyPlant
 from pydrake.systems.framework import DiagramBuilder
 
 from sims.drake_check import carries_equality, disabled, has_contact, has_limits, name_of
-from sims.drake_geometry import STICTION_TOLERANCE, add_collision_geometry, filter_collisions
+from sims.drake_geometry import STICTION_TOLERANCE, add_collision_geometry, filter_collisions, pose, quiet
 from sims.errors import ModelError
 
 HINGE, SLIDE, BALL, FREE = (
@@ -89,23 +87,6 @@ def connect(plant: MultibodyPlant, scene_graph: SceneGraph) -> Any:
     return builder.Build()
 
 
-@contextmanager
-def quiet():
-    """Drake's warnings off: what they say about a plant (ignored limits, half spaces) is in `omissions` already."""
-    log = logging.getLogger("drake")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
-
-
-def pose(pos, quat) -> RigidTransform:
-    """X from a position [m] and a quaternion wxyz of any length."""
-    return RigidTransform(Quaternion(np.array(quat) / np.linalg.norm(quat)), np.array(pos))
-
-
 def _inertia(m: mujoco.MjModel, b: int) -> tree.SpatialInertia:
     if m.body_mass[b] == 0.0:
         if np.any(m.body_inertia[b] != 0.0):
@@ -149,7 +130,8 @@ def _add_joint(m: mujoco.MjModel, plant: MultibodyPlant, j: int, parent, child, 
     """Joint j between frames fixed to its anchor; the parent's is turned back by qpos0 so that q_drake = qpos."""
     name = name_of(m, mujoco.mjtObj.mjOBJ_JOINT, j, "joint")
     kind, axis, dof = int(m.jnt_type[j]), np.array(m.jnt_axis[j]), m.jnt_dofadr[j]
-    damping = 0.0 if disabled(m, mujoco.mjtDisableBit.mjDSBL_DAMPER) else float(m.dof_damping[dof])
+    damping = m.dof_damping[dof] + _reflected(m, j, m.actuator_damping)
+    damping = 0.0 if disabled(m, mujoco.mjtDisableBit.mjDSBL_DAMPER) else float(damping)
     if kind == FREE:
         return plant.AddJoint(tree.QuaternionFloatingJoint(name, plant.world_frame(), child, damping, damping))
     anchor, q0 = RigidTransform(np.array(m.jnt_pos[j])), m.qpos0[m.jnt_qposadr[j]]
@@ -179,28 +161,34 @@ def _finish_joint(m: mujoco.MjModel, out: Built, j: int, limits: bool) -> None:
         plant.AddForceElement(spring(joint, float(m.qpos_spring[m.jnt_qposadr[j]]), float(m.jnt_stiffness[j])))
     actuator = plant.AddJointActuator(joint.name(), joint, _effort_limit(m, j))
     actuator.set_default_gear_ratio(1.0)
-    actuator.set_default_rotor_inertia(float(m.dof_armature[m.jnt_dofadr[j]]))
+    armature = m.dof_armature[m.jnt_dofadr[j]] + _reflected(m, j, m.actuator_armature)
+    actuator.set_default_rotor_inertia(float(armature))
+
+
+def on_joint(m: mujoco.MjModel, j: int) -> list[int]:
+    """The actuators that act on joint j directly."""
+    kinds = (int(mujoco.mjtTrn.mjTRN_JOINT), int(mujoco.mjtTrn.mjTRN_JOINTINPARENT))
+    return [i for i in range(m.nactuator) if int(m.actuator_trntype[i]) in kinds and m.actuator_trnid[i, 0] == j]
+
+
+def _reflected(m: mujoco.MjModel, j: int, values: np.ndarray) -> float:
+    """Armature or damping that the actuators bring to 1-dof joint j: gear^2 times their own."""
+    return sum(m.actuator_gear[i, 0] ** 2 * values[i] for i in on_joint(m, j)) if int(m.jnt_type[j]) in (HINGE, SLIDE) else 0.0
 
 
 def _effort_limit(m: mujoco.MjModel, j: int) -> float:
-    """The largest effort MuJoCo's actuators bring to joint j, for those who drive `plant` through its actuation port."""
-    limit, driven = 0.0, False
-    for i in range(m.nactuator):
-        on_joint = int(m.actuator_trntype[i]) in (int(mujoco.mjtTrn.mjTRN_JOINT), int(mujoco.mjtTrn.mjTRN_JOINTINPARENT))
-        if not on_joint or m.actuator_trnid[i, 0] != j:
-            continue
-        driven = True
-        pure = int(m.actuator_biastype[i]) == int(mujoco.mjtBias.mjBIAS_NONE)
-        bounds = [np.inf]
+    """The largest effort MuJoCo's actuators bring to joint j, for who drives `plant` through its actuation port."""
+    limit = 0.0
+    for i in on_joint(m, j):
+        bounds, c = [np.inf], m.actuator_ctrladr[i]
         if m.actuator_forcelimited[i]:
             bounds.append(np.abs(m.actuator_forcerange[i]).max())
-        c = m.actuator_ctrladr[i]
-        if m.actuator_ctrllimited[c] and pure:
+        if m.actuator_ctrllimited[c] and int(m.actuator_biastype[i]) == int(mujoco.mjtBias.mjBIAS_NONE):
             bounds.append(abs(m.actuator_gainprm[i, 0]) * np.abs(m.actuator_ctrlrange[c]).max())
         limit += abs(m.actuator_gear[i, 0]) * min(bounds)
     if m.jnt_actfrclimited[j]:
-        limit, driven = min(limit, np.abs(m.jnt_actfrcrange[j]).max()) if driven else limit, driven
-    return float(limit) if driven and limit > 0 else np.inf
+        limit = min(limit, np.abs(m.jnt_actfrcrange[j]).max())
+    return float(limit) if limit > 0 else np.inf
 
 
 def _add_equalities(m: mujoco.MjModel, out: Built) -> None:

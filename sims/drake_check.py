@@ -118,12 +118,13 @@ def _actuators(m: mujoco.MjModel) -> dict[str, list[str]]:
         name = name_of(m, mujoco.mjtObj.mjOBJ_ACTUATOR, i, "actuator")
         if int(m.actuator_dyntype[i]) != int(mujoco.mjtDyn.mjDYN_NONE) or m.actuator_actnum[i]:
             act.append(name)
-        elif why := _why_not(m, i):
+        elif why := why_not(m, i):
             kind.append(f"{name} ({why})")
     return {"activation": act, "actuator": kind}
 
 
-def _why_not(m: mujoco.MjModel, i: int) -> str:
+def why_not(m: mujoco.MjModel, i: int) -> str:
+    """Why actuator i cannot be carried over, "" if it can."""
     trn, gain, bias, jnt = mujoco.mjtTrn, mujoco.mjtGain, mujoco.mjtBias, mujoco.mjtJoint
     kind, target = int(m.actuator_trntype[i]), m.actuator_trnid[i]
     if m.actuator_ctrlnum[i] != 1 or m.actuator_outnum[i] != 1:
@@ -134,6 +135,11 @@ def _why_not(m: mujoco.MjModel, i: int) -> str:
         return "biastype"
     if m.actuator_delay[i]:
         return "delay"
+    if np.any(m.actuator_dampingpoly[i]):
+        return "nonlinear damping"
+    scalar = kind in (int(trn.mjTRN_JOINT), int(trn.mjTRN_JOINTINPARENT)) and int(m.jnt_type[target[0]]) >= 2
+    if (m.actuator_damping[i] or m.actuator_armature[i]) and not scalar:
+        return "armature or damping of an actuator that is not on a 1-dof joint"
     if kind == int(trn.mjTRN_TENDON):
         fixed = int(m.tendon_type[target[0]]) == int(mujoco.mjtTendon.mjTENDON_FIXED)
         return "" if fixed else "spatial tendon"
@@ -178,10 +184,15 @@ def _contacts(m: mujoco.MjModel) -> dict[str, list[str]]:
     odd = np.isin(m.geom_type, [int(kind.mjGEOM_HFIELD), int(kind.mjGEOM_SDF)])
     return {
         "geom": _pick(m, obj.mjOBJ_GEOM, "geom", colliding & odd),
-        "adhesion": _pick(m, obj.mjOBJ_GEOM, "geom", colliding & (m.geom_adhesion != 0).reshape(m.ngeom, -1).any(axis=1))
-        + _pick(m, obj.mjOBJ_PAIR, "pair", (m.pair_adhesion != 0).reshape(m.npair, -1).any(axis=1)),
-        "surfacevel": _pick(m, obj.mjOBJ_GEOM, "geom", colliding & (m.geom_surfacevel != 0).reshape(m.ngeom, -1).any(axis=1)),
+        "adhesion": _pick(m, obj.mjOBJ_GEOM, "geom", colliding & _any(m.geom_adhesion))
+        + _pick(m, obj.mjOBJ_PAIR, "pair", _any(m.pair_adhesion)),
+        "surfacevel": _pick(m, obj.mjOBJ_GEOM, "geom", colliding & _any(m.geom_surfacevel)),
     }
+
+
+def _any(values: np.ndarray) -> np.ndarray:
+    """Per row, whether any value is not zero; (0,) for an empty table."""
+    return (values != 0).any(axis=tuple(range(1, values.ndim)))
 
 
 def _harmless(m: mujoco.MjModel, contact: bool, limits: bool, discrete: bool) -> list[str]:

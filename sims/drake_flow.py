@@ -23,31 +23,40 @@ class Flow:
         builder.ExportInput(force.GetInputPort("u"), "u")
         self._diagram = builder.Build()
         self._simulator = DrakesSimulator(self._diagram)
-        self._integrator_name, self._accuracy = integrator, accuracy
+        self._integration = Integration(self._simulator, integrator, accuracy, robot.dt)
         self._context = self._simulator.get_mutable_context()
         self._plant_context = self._plant.GetMyMutableContextFromRoot(self._context)
         self._input = self._diagram.GetInputPort("u")
-        self._dt = None
 
-    def advance(self, x_drake: np.ndarray, u: np.ndarray, dt: float) -> np.ndarray:
-        """Drake's [q, v] after dt [s] (a copy)."""
-        if dt != self._dt:
-            self._configure(dt)
-        self._context.SetTime(0.0)
+    def advance(self, x_drake: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """Drake's [q, v] after the robot's dt (a copy)."""
         self._plant.SetPositionsAndVelocities(self._plant_context, x_drake)
         self._input.FixValue(self._context, u)
-        self._simulator.Initialize()
-        self._simulator.AdvanceTo(dt)
+        self._integration.advance()
         return np.array(self._plant.GetPositionsAndVelocities(self._plant_context))
 
-    def _configure(self, dt: float) -> None:
-        integrator = ResetIntegratorFromFlags(self._simulator, self._integrator_name, dt)
-        if self._integrator_name not in FIXED_STEP:
+
+class Integration:
+    """A Drake Simulator with the named integrator, error-controlled to `accuracy` where it can be, for steps of dt [s]."""
+
+    def __init__(self, simulator: DrakesSimulator, integrator: str, accuracy: float, dt: float):
+        self._simulator, self._accuracy, self._dt = simulator, accuracy, dt
+        ResetIntegratorFromFlags(simulator, integrator, dt)
+        self._controlled = integrator not in FIXED_STEP
+
+    def advance(self) -> None:
+        """Integrate the simulator's context from time 0 to dt, with nothing (step size) kept from the last call."""
+        integrator = self._simulator.get_mutable_integrator()
+        integrator.Reset()  # Initialize alone keeps the step size: results would depend on what was stepped before
+        integrator.set_maximum_step_size(self._dt)
+        if self._controlled:
             integrator.set_fixed_step_mode(False)
             integrator.set_target_accuracy(self._accuracy)  # of the integrator: the context's is not read
-            integrator.request_initial_step_size_target(dt)
+            integrator.request_initial_step_size_target(self._dt)
             integrator.set_throw_on_minimum_step_size_violation(False)
-        self._dt = dt
+        self._simulator.get_mutable_context().SetTime(0.0)
+        self._simulator.Initialize()
+        self._simulator.AdvanceTo(self._dt)
 
 
 class ActuatorForce(LeafSystem):

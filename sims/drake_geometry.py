@@ -12,11 +12,14 @@ Stiffness: the heaviest tree of bodies on one point sinks in by PENETRATION. DIS
 impacts do not bounce; STICTION_TOLERANCE is the largest creep of a contact that sticks.
 """
 
+import logging
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import mujoco
 import numpy as np
+from pydrake.common.eigen_geometry import Quaternion
 from pydrake.geometry import (
     AddContactMaterial,
     Box,
@@ -47,6 +50,23 @@ PLANE, SPHERE, CAPSULE, ELLIPSOID, CYLINDER, BOX, MESH = (
     for name in ("PLANE", "SPHERE", "CAPSULE", "ELLIPSOID", "CYLINDER", "BOX", "MESH")
 )
 _FACETED = (PLANE, BOX, MESH)  # what feet are tested against
+
+
+@contextmanager
+def quiet():
+    """Drake's warnings off: what they say about a plant (ignored limits, half spaces) is in `omissions` already."""
+    log = logging.getLogger("drake")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+def pose(pos, quat) -> RigidTransform:
+    """X from a position [m] and a quaternion wxyz of any length."""
+    return RigidTransform(Quaternion(np.array(quat) / np.linalg.norm(quat)), np.array(pos))
 
 
 def colliding_pairs(m: mujoco.MjModel) -> Iterator[tuple[int, int, float]]:
@@ -101,8 +121,6 @@ def contact_stiffness(m: mujoco.MjModel) -> float:
 
 def add_collision_geometry(m: mujoco.MjModel, plant: MultibodyPlant, bodies: list, geoms: dict) -> set:
     """Register all shapes (GeometryId -> MuJoCo geom goes into `geoms`); returns the pairs of GeometryId that may touch."""
-    from sims.drake_build import quiet
-
     shapes: dict[tuple[int, float], list[tuple[Any, bool]]] = {}
     allowed = set()
     stiffness = contact_stiffness(m)
@@ -159,8 +177,6 @@ def _material(stiffness: float, mu: float) -> ProximityProperties:
 
 
 def _shapes(m: mujoco.MjModel, g: int, mu: float) -> Iterable[tuple[RigidTransform, Shape, str, bool]]:
-    from sims.drake_build import pose
-
     X_BG = pose(m.geom_pos[g], m.geom_quat[g])
     name = f"{mujoco.mj_id2name(m, int(mujoco.mjtObj.mjOBJ_GEOM), g) or 'geom'}#{g}/mu{mu!r}"
     yield X_BG, _shape(m, g), name, False

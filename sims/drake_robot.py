@@ -13,6 +13,7 @@ try:
     from pydrake.geometry import SceneGraph
     from pydrake.multibody.parsing import Parser
     from pydrake.multibody.plant import DiscreteContactApproximation, MultibodyPlant
+    from pydrake.multibody.tree import BodyIndex
 except ImportError as error:
     raise MissingDependency("Drake is not installed: pip install drake") from error
 
@@ -125,7 +126,8 @@ def _drake_text(model) -> tuple[str, str, str] | None:
 
 def _parse(contents, kind, path, *, dt, discrete, contact, limits, approximation) -> Robot:
     """An SDF or URDF as Drake's parser reads it. Gravity is Drake's default or the world's in the file."""
-    from sims.drake_build import connect, quiet
+    from sims.drake_build import connect
+    from sims.drake_geometry import quiet
 
     plant, scene_graph = MultibodyPlant(dt if discrete else 0.0), SceneGraph()
     if discrete:
@@ -199,7 +201,7 @@ def _parsed(plant, scene_graph, connect, contact, discrete, dt, text) -> Robot:
         q, v = q + nq, v + nv
     layout = Layout(blocks)
     geometry = plant.num_collision_geometries() > 0
-    bodies = [plant.get_body(i) for i in plant.GetBodyIndices()][1:]
+    bodies = [plant.get_body(BodyIndex(i)) for i in range(1, plant.num_bodies())]
     actuators = [plant.get_joint_actuator(i) for i in plant.GetJointActuatorIndices()]
     limits = np.array([a.effort_limit() for a in actuators])
     bounded = np.isfinite(plant.GetPositionLowerLimits()).any() or np.isfinite(plant.GetPositionUpperLimits()).any()

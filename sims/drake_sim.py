@@ -9,6 +9,7 @@ import numpy as np
 
 from sims.contact import Contact, Terms
 from sims.drake_flow import Flow
+from sims.drake_geometry import quiet
 from sims.drake_layout import quat_step
 from sims.drake_robot import Robot, load
 from sims.drake_terms import Derivatives, terms
@@ -93,12 +94,13 @@ class DrakeSimulator(Simulator):
         self.x_names, self.u_names = robot.x_names, robot.u_names
         self.body_names, self.joint_names, self.omissions = robot.body_names, robot.joint_names, robot.omissions
         if self.plant.num_collision_geometries():
-            self._context = self.diagram.CreateDefaultContext()
+            with quiet():
+                self._context = self.diagram.CreateDefaultContext()
             self._plant_context = self.plant.GetMyMutableContextFromRoot(self._context)
         else:  # nothing to ask of the scene graph
             self._context = self._plant_context = self.plant.CreateDefaultContext()
-        self._force_port = self.plant.get_applied_generalized_force_input_port()
-        self._force_port.FixValue(self._plant_context, np.zeros(robot.layout.nv))
+        port = self.plant.get_applied_generalized_force_input_port()
+        self._force = port.FixValue(self._plant_context, np.zeros(robot.layout.nv))
         self._is_discrete = self.integrator == DISCRETE
         self._flow = None if self._is_discrete else Flow(robot, self.integrator, self.accuracy)
 
@@ -146,7 +148,8 @@ class DrakeSimulator(Simulator):
         self.plant.SetPositionsAndVelocities(context, layout.to_drake(x, R))
         if self.nu:
             tau = self._robot.actuators.tau(x, u, R, context)
-            self._force_port.FixValue(context, tau if layout.identity else layout.velocity_to_drake(tau, R))
+            tau = tau if layout.identity else layout.velocity_to_drake(tau, R)
+            self._force.GetMutableData().get_mutable_value().SetFromVector(tau)  # half the time of FixValue
         return R
 
     def _discrete_step(self, x: np.ndarray, u: np.ndarray) -> np.ndarray:
@@ -173,7 +176,7 @@ class DrakeSimulator(Simulator):
         layout = self._layout
         R = layout.rotation_matrices(x)
         try:
-            values = self._flow.advance(layout.to_drake(x, R), u, self.dt)
+            values = self._flow.advance(layout.to_drake(x, R), u)
         except RuntimeError:
             return np.full(self.nx, np.nan)
         return layout.from_drake(values)

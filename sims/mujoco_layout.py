@@ -1,9 +1,9 @@
 """Where MuJoCo keeps what in x = [qpos, qvel, act]: component names, and the manifold that quaternions make of it."""
 
-import mujoco
 import numpy as np
 
 from sims import lie
+from sims.mujoco_engine import mujoco
 
 _FREE = (("x", "y", "z", "qw", "qx", "qy", "qz"), ("vx", "vy", "vz", "wx", "wy", "wz"))
 _BALL = (("qw", "qx", "qy", "qz"), ("wx", "wy", "wz"))

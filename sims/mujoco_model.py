@@ -2,21 +2,19 @@
 
 import base64
 import copy
-import logging
+import os
 import re
 import warnings
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
-from sims import urdf
-from sims.errors import MissingDependency, ModelError, unknown
-from sims.models import find
-
-try:
-    import mujoco
-except ImportError as error:
-    raise MissingDependency("MuJoCo is not installed: pip install mujoco") from error
 import numpy as np
+
+from sims import urdf
+from sims.errors import ModelError, unknown
+from sims.models import find
+from sims.mujoco_engine import mujoco
 
 INTEGRATORS: dict[str, int] = {
     name.removeprefix("mjINT_").lower(): int(value) for name, value in mujoco.mjtIntegrator.__members__.items()
@@ -45,8 +43,8 @@ def load_model(
         raise unknown("MuJoCo integrator", integrator, INTEGRATORS)
     if dt is not None and not (np.isfinite(dt) and dt > 0):
         raise ValueError(f"dt must be a positive number of seconds, got {dt!r}")
-    compiled = _compile(model)
-    _check_physical(compiled)
+    compiled, source = _compile(model)
+    _check_physical(compiled, source)
     flags = mujoco.mjtDisableBit.mjDSBL_AUTORESET
     if not contact:
         flags |= mujoco.mjtDisableBit.mjDSBL_CONTACT
@@ -84,53 +82,51 @@ def model_bytes(model: mujoco.MjModel) -> bytes:
     return buffer.tobytes()
 
 
-def _compile(model) -> mujoco.MjModel:
+def _compile(model) -> tuple[mujoco.MjModel, str]:
+    """A new compiled model, and what errors call it."""
     if isinstance(model, mujoco.MjModel):
-        return copy.copy(model)
+        return copy.copy(model), "MjModel"
     if isinstance(model, mujoco.MjSpec):
-        try:
-            return model.copy().compile()
-        except ValueError as error:
-            raise _explained(error, f"MjSpec {model.modelname!r}", "") from None
-    if not isinstance(model, (str, Path)):
+        source = f"MjSpec {model.modelname!r}"
+        return _explaining(source, "", lambda: model.copy().compile()), source
+    if not isinstance(model, (str, os.PathLike)):
         raise ModelError(
             f"a model is a path, a name, MJCF or URDF text, an MjSpec or an MjModel; got {type(model).__name__}"
         )
-    if isinstance(model, str) and model.startswith(_MJB):
-        data = zlib.decompress(base64.b64decode(model.removeprefix(_MJB)))
-        return _binary(data, "compiled model in a string")
+    if str(model).startswith(_MJB):
+        source = "compiled model in a string"
+        return _binary(lambda: zlib.decompress(base64.b64decode(str(model).removeprefix(_MJB))), source), source
     text, path = _read(model)
     source = "model text" if path is None else str(path)
     if path is not None and path.suffix == ".mjb":
-        return _binary(path.read_bytes(), source)
+        return _binary(path.read_bytes, source), source
+    if _root(text) == "robot":
+        text, omissions = urdf.prepare(text, (path.parent if path else Path()).absolute(), source)
+        for omission in omissions:
+            warnings.warn(omission, stacklevel=3)
+    elif path is not None:  # by path, so that MuJoCo finds what the file names
+        return _explaining(source, text, lambda: mujoco.MjModel.from_xml_path(str(path))), source
+    return _explaining(source, text, lambda: mujoco.MjModel.from_xml_string(text)), source
+
+
+def _explaining(source: str, text: str, compile_: Callable[[], mujoco.MjModel]) -> mujoco.MjModel:
     try:
-        if _root(text) == "robot":
-            return _compile_urdf(text, (path.parent if path else Path()).absolute(), source)
-        return mujoco.MjModel.from_xml_string(text) if path is None else mujoco.MjModel.from_xml_path(str(path))
+        return compile_()
     except ValueError as error:
-        if isinstance(error, ModelError):
-            raise
         raise _explained(error, source, text) from None
 
 
-def _compile_urdf(text: str, folder: Path, source: str) -> mujoco.MjModel:
-    prepared, omissions = urdf.prepare(text, folder, source)
-    for omission in omissions:
-        warnings.warn(omission, stacklevel=4)
-    return mujoco.MjModel.from_xml_string(prepared)
-
-
-def _binary(data: bytes, source: str) -> mujoco.MjModel:
+def _binary(read: Callable[[], bytes], source: str) -> mujoco.MjModel:
     try:
-        return mujoco.MjModel.from_binary_path("model.mjb", {"model.mjb": data})
-    except (ValueError, mujoco.FatalError) as error:
+        return mujoco.MjModel.from_binary_path("model.mjb", {"model.mjb": read()})
+    except (ValueError, zlib.error, mujoco.FatalError) as error:
         raise ModelError(
             f"{source}: not a compiled model of MuJoCo {mujoco.__version__}: {' '.join(str(error).split())}; "
             "load the MJCF it was made from"
         ) from None
 
 
-def _read(model: str | Path) -> tuple[str, Path | None]:
+def _read(model: str | os.PathLike[str]) -> tuple[str, Path | None]:
     """The text of a model and the file it is in, None for text given as such."""
     if isinstance(model, str) and model.lstrip("\ufeff \t\r\n").startswith("<"):
         return model.lstrip("\ufeff \t\r\n"), None
@@ -184,21 +180,20 @@ def _explained(error: Exception, source: str, text: str) -> ModelError:
     return ModelError(f"{source}: {message}{'; ' if advice else ''}{advice}")
 
 
-def _check_physical(model: mujoco.MjModel) -> None:
+def _check_physical(model: mujoco.MjModel, source: str) -> None:
     """ModelError for numbers no simulation survives: the compiler only warns of NaN and does not see later edits."""
     for field, kind in _FINITE.items():
-        values = getattr(model, field).reshape(len(getattr(model, field)), -1)
-        for i in np.flatnonzero(~np.isfinite(values).all(axis=1)):
-            element = int(model.dof_jntid[i]) if field.startswith("dof") else int(i)
-            raise ModelError(
-                f"{kind} {getattr(model, kind)(element).name!r}: {field} is {values[i]}; it must be finite"
-            )
+        values = getattr(model, field)
+        for i, *_ in np.argwhere(~np.isfinite(values)):
+            element = model.dof_jntid[i] if field.startswith("dof") else i
+            name = getattr(model, kind)(int(element)).name
+            raise ModelError(f"{source}: {kind} {name!r}: {field} is {values[i]}; it must be finite")
     smallest, middle, largest = np.sort(model.body_inertia, axis=1).T
     impossible = (model.body_mass < 0) | (smallest < 0) | (smallest + middle < largest * (1 - 1e-6))
     massless = (model.body_dofnum > 0) & (model.body_subtreemass < mujoco.mjMINVAL)
     for i in np.flatnonzero(impossible | massless):
         raise ModelError(
-            f"body {model.body(i).name!r}: mass {model.body_mass[i]:.6g} kg, principal inertias "
+            f"{source}: body {model.body(i).name!r}: mass {model.body_mass[i]:.6g} kg, principal inertias "
             f"{model.body_inertia[i]} kg m^2: {_NO_MASS if massless[i] else _NO_INERTIA}"
         )
 
@@ -222,13 +217,3 @@ _FINITE = {
     "actuator_biasprm": "actuator",
     "actuator_gear": "actuator",
 }
-
-
-def _log(message: str) -> None:
-    level = logging.DEBUG if "unstable" in message else logging.WARNING
-    logging.getLogger("sims.mujoco").log(level, message.strip())
-
-
-# MuJoCo's default writes MUJOCO_LOG.TXT into the working folder; what diverges is reported in the Trajectory
-if mujoco.get_mju_user_warning() is None:
-    mujoco.set_mju_user_warning(_log)

@@ -3,9 +3,10 @@
 import os
 import weakref
 
-import mujoco
 import numpy as np
 from mujoco.rollout import Rollout
+
+from sims.mujoco_engine import mujoco
 
 _OF_PARENT: list[Rollout] = []  # after a fork: their threads did not come along, and joining them would never return
 

@@ -1,9 +1,9 @@
 """What MuJoCo knows about a state: body poses, contact forces, terms of the equations of motion."""
 
-import mujoco
 import numpy as np
 
 from sims.contact import Contact, Terms
+from sims.mujoco_engine import mujoco
 from sims.mujoco_layout import body_names
 
 
@@ -26,9 +26,7 @@ def contacts(model: mujoco.MjModel, data: mujoco.MjData) -> list[Contact]:
             continue
         mujoco.mj_contactForce(model, data, i, wrench)
         a, b = (
-            names[model.geom_bodyid[geom]]
-            if geom >= 0
-            else f"flex {model.flex(flex).name}"
+            names[model.geom_bodyid[geom]] if geom >= 0 else f"flex {model.flex(flex).name}"
             for geom, flex in zip(contact.geom, contact.flex, strict=True)
         )
         f_W = contact.frame.reshape(3, 3).T @ wrench[:3]  # rows: normal from a to b, two tangents

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import mujoco
 import numpy as np
 
 from sims.errors import SimulationDiverged
+from sims.mujoco_engine import mujoco
 from sims.policy import Policy
 from sims.trajectory import Trajectory
 
@@ -20,6 +20,36 @@ SAFE = BOUND**2  # x.x below this: every component is finite and within the boun
 _SPEC = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 
 
+class Cell:
+    """An MjData and views of the parts of it that are x = [qpos, qvel, act]."""
+
+    def __init__(self, model: mujoco.MjModel):
+        nq, nv, na = model.nq, model.nv, model.na
+        self.model, self.data = model, mujoco.MjData(model)
+        self.parts = [(slice(0, nq), self.data.qpos), (slice(nq, nq + nv), self.data.qvel)]
+        if na:
+            self.parts.append((slice(nq + nv, nq + nv + na), self.data.act))
+        self._warmstart, self.ctrl = self.data.qacc_warmstart, self.data.ctrl
+
+    def load(self, x: np.ndarray, u: np.ndarray | float) -> None:
+        """Start over from x (nx,) with the input u (nu,): time and warm start zero."""
+        for where, part in self.parts:
+            part[:] = x[where]
+        self.ctrl[:] = u
+        self._warmstart[:] = 0.0
+        self.data.time = 0.0
+
+    def step(self) -> np.ndarray:
+        """Advance by one step; the new state (nx,), with what MuJoCo calls bad made infinite."""
+        mujoco.mj_step(self.model, self.data)
+        return mark(self.x, self.model.na)
+
+    @property
+    def x(self) -> np.ndarray:
+        """The state (nx,), a copy."""
+        return np.concatenate([part for _, part in self.parts])
+
+
 class Session:
     """A run in progress, x <- step(x, u), which carries the constraint solver's warm start from step to step.
 
@@ -27,30 +57,14 @@ class Session:
     solver's tolerance. Made by `MujocoSimulator.session`; data is its MjData, for reading.
     """
 
-    def __init__(self, sim: MujocoSimulator, x0: np.ndarray, data: mujoco.MjData | None = None):
-        model = sim.model
-        self._sim = sim
-        self.data = mujoco.MjData(model) if data is None else data
-        mujoco.mj_resetData(model, self.data)
-        nq, nv = model.nq, model.nv
-        self._parts = [(slice(0, nq), self.data.qpos), (slice(nq, nq + nv), self.data.qvel)]
-        if model.na:
-            self._parts.append((slice(nq + nv, nq + nv + model.na), self.data.act))
-        self._warmstart, self._ctrl = self.data.qacc_warmstart, self.data.ctrl
-        self.load(x0, np.zeros(model.nu))
-
-    def load(self, x: np.ndarray, u: np.ndarray) -> None:
-        """Start over from x (nx,) with the input u (nu,): time and warm start zero."""
-        for where, part in self._parts:
-            part[:] = x[where]
-        self._ctrl[:] = u
-        self._warmstart[:] = 0.0
-        self.data.time = 0.0
+    def __init__(self, sim: MujocoSimulator, x0: np.ndarray, cell: Cell):
+        self._sim, self._cell, self.data = sim, cell, cell.data
+        cell.load(x0, 0.0)
 
     @property
     def x(self) -> np.ndarray:
         """The state now (nx,), a copy."""
-        return np.concatenate([part for _, part in self._parts])
+        return self._cell.x
 
     @property
     def t(self) -> float:
@@ -65,9 +79,8 @@ class Session:
         """
         u = self._sim.saturate(self._sim.check_input(u))
         x, before, t = self.x, self.snapshot(), self.t
-        self._ctrl[:] = u
-        mujoco.mj_step(self._sim.model, self.data)
-        x_next = mark(self.x, self._sim.model.na)
+        self._cell.ctrl[:] = u
+        x_next = self._cell.step()
         if not np.isfinite(x_next).all():
             self.restore(before)
             raise SimulationDiverged(self._sim._failure(x, u, x_next, step=round(t / self._sim.dt), t=t))
@@ -88,10 +101,10 @@ class Session:
 
     def run(self, policy: Policy, T: int, monitor: Monitor | None = None) -> Trajectory:
         """T steps of u = policy(x, k dt) from here, k = 0, 1, ...; stops at the first value that is not finite."""
-        sim, model, data, step, ctrl = self._sim, self._sim.model, self.data, mujoco.mj_step, self._ctrl
+        sim, model, data, step, ctrl = self._sim, self._sim.model, self.data, mujoco.mj_step, self._cell.ctrl
         x, u, dt, na = np.empty((T + 1, sim.nx)), np.empty((T, sim.nu)), sim.dt, model.na
         x[0] = now = self.x
-        (where_q, qpos), (where_v, qvel), *rest = self._parts
+        (where_q, qpos), (where_v, qvel), *rest = self._cell.parts
         x_q, x_v, act = x[1:, where_q], x[1:, where_v], rest[0][1] if rest else None
         for k, (u_k, x_next, q_next, v_next) in enumerate(zip(u, x[1:], x_q, x_v, strict=True)):
             command = policy(now.copy(), k * dt)

@@ -5,17 +5,16 @@ import os
 import zlib
 from pathlib import Path
 
-import mujoco
 import numpy as np
 
 from sims import mujoco_query
 from sims.contact import Contact, Terms
 from sims.errors import ModelError
-from sims.models import find
+from sims.mujoco_engine import mujoco
 from sims.mujoco_layout import Manifold, body_names, input_names, state_names
 from sims.mujoco_model import INTEGRATORS, load_model, model_bytes, model_text
 from sims.mujoco_pool import RolloutPool
-from sims.mujoco_session import BOUND, Session, mark
+from sims.mujoco_session import BOUND, Cell, Session, mark
 from sims.policy import Policy
 from sims.simulator import Monitor, Simulator
 from sims.trajectory import Trajectory
@@ -44,30 +43,28 @@ class MujocoSimulator(Simulator):
         limits: bool = True,
         nthread: int | None = None,
     ):
+        if nthread is not None and nthread < 1:
+            raise ValueError(f"MujocoSimulator: nthread must be at least 1, got {nthread}")
         self.model = load_model(model, dt=dt, integrator=integrator, contact=contact, limits=limits)
         self.model.opt.enableflags &= ~int(mujoco.mjtEnableBit.mjENBL_SLEEP)
         _check_markov(self.model)
-        self._text = model_text(model) if isinstance(model, (str, Path)) else None
+        self._text = model_text(model) if isinstance(model, (str, os.PathLike)) else None
         self._checksum = zlib.crc32(model_bytes(self.model))
         self._contact, self._limits = contact, limits
         self.dt = float(self.model.opt.timestep)
-        self.nx, self.ndx, self.nu = self._sizes()
+        manifold = Manifold(self.model)
+        self.nx, self.ndx, self.nu = manifold.nx, manifold.ndx, self.model.nu
+        self.difference, self.integrate, self._quats = manifold.difference, manifold.integrate, manifold.quats
         self.x_names, self.u_names = state_names(self.model), input_names(self.model)
         clamped = self.model.actuator_ctrllimited.astype(bool)
         if self.model.opt.disableflags & mujoco.mjtDisableBit.mjDSBL_CLAMPCTRL:
             clamped[:] = False
         self.u_min = np.where(clamped, self.model.actuator_ctrlrange[:, 0], -np.inf)
         self.u_max = np.where(clamped, self.model.actuator_ctrlrange[:, 1], np.inf)
-        manifold = Manifold(self.model)
-        self.difference, self.integrate, self._quats = manifold.difference, manifold.integrate, manifold.quats
         self.body_names = body_names(self.model)[1:]
-        self._scratch = Session(self, np.zeros(self.nx))
-        self._idle: list[mujoco.MjData] = []
+        self._scratch = Cell(self.model)
+        self._idle: list[Cell] = []
         self._pool = RolloutPool(self.model, nthread or os.cpu_count() or 1)
-
-    def _sizes(self) -> tuple[int, int, int]:
-        nq, nv, na = self.model.nq, self.model.nv, self.model.na
-        return nq + nv + na, 2 * nv + na, self.model.nu
 
     @property
     def integrator(self) -> str:
@@ -80,8 +77,9 @@ class MujocoSimulator(Simulator):
         "model" is MJCF or URDF text, the path of a file that names other files (with its "sha256"), or, for an MjSpec,
         an MjModel or a model edited since, the compiled model as a string.
         """
-        edited = self._text is None or zlib.crc32(model_bytes(self.model)) != self._checksum
-        text = model_text(self.model) if edited else self._text
+        text = self._text
+        if text is None or zlib.crc32(model_bytes(self.model)) != self._checksum:
+            text = model_text(self.model)
         description = {
             "backend": self.backend,
             "model": text,
@@ -90,25 +88,9 @@ class MujocoSimulator(Simulator):
             "contact": self._contact,
             "limits": self._limits,
         }
-        if Path(text[:4096]).is_absolute():
+        if not text.startswith(("<", "data:")):
             description["sha256"] = hashlib.sha256(Path(text).read_bytes()).hexdigest()
         return description
-
-    @classmethod
-    def from_description(cls, description: dict) -> "MujocoSimulator":
-        """The simulator that `describe` described.
-
-        Raises KeyError for a missing key and ModelError if the model's file is gone or has changed since.
-        """
-        model, wanted = description["model"], description.get("sha256")
-        if wanted is not None:
-            found = hashlib.sha256(find(model).read_bytes()).hexdigest()
-            if found != wanted:
-                raise ModelError(
-                    f"{model}: the file has changed since this was recorded (sha256 {found[:12]}..., wanted "
-                    f"{wanted[:12]}...): restore it, or leave 'sha256' out of the description to use it as it is"
-                )
-        return cls(model, **{key: description[key] for key in ("dt", "integrator", "contact", "limits")})
 
     def close(self) -> None:
         """End the threads of `rollout`; calling it again starts new ones."""
@@ -116,17 +98,17 @@ class MujocoSimulator(Simulator):
 
     def session(self, x0) -> Session:
         """A live run from x0 (nx,) with exact snapshots; independent of every other call."""
-        return Session(self, self._one(x0, "x0"))
+        return Session(self, self._one(x0, "x0"), Cell(self.model))
 
     def closed_loop(self, policy: Policy, x0: np.ndarray, T: int, monitor: Monitor | None = None) -> Trajectory:
         """As Simulator.closed_loop; a single run stays in the engine and carries the warm start along."""
         if x0.ndim > 1:
             return super().closed_loop(policy, x0, T, monitor)
-        data = self._idle.pop() if self._idle else mujoco.MjData(self.model)  # a policy may close loops of its own
+        cell = self._idle.pop() if self._idle else Cell(self.model)  # a policy may close loops of its own
         try:
-            return Session(self, x0, data).run(policy, T, monitor)
+            return Session(self, x0, cell).run(policy, T, monitor)
         finally:
-            self._idle.append(data)
+            self._idle.append(cell)
 
     def saturate(self, u: np.ndarray) -> np.ndarray:
         """u (..., nu) clipped to [u_min, u_max]; ValueError where it is still beyond 1e10, which MuJoCo would zero."""
@@ -157,7 +139,7 @@ class MujocoSimulator(Simulator):
         x = self.check_state(x)
         X_WB = np.empty((*x.shape[:-1], len(self.body_names), 4, 4))
         for index in np.ndindex(x.shape[:-1]):
-            self._scratch.load(x[index], np.zeros(self.nu))
+            self._scratch.load(x[index], 0.0)
             X_WB[index] = mujoco_query.poses(self.model, self._scratch.data)
         return X_WB
 
@@ -175,33 +157,31 @@ class MujocoSimulator(Simulator):
     def _step(self, x: np.ndarray, u: np.ndarray) -> np.ndarray:
         if x.ndim > 1:
             return self._rollout(x, u[..., None, :])[..., 1, :]
-        session = self._scratch
-        session.load(x, u)
-        mujoco.mj_step(self.model, session.data)
-        return mark(session.x, self.model.na)
+        self._scratch.load(x, u)
+        return self._scratch.step()
 
     def _rollout(self, x0: np.ndarray, u: np.ndarray) -> np.ndarray:
         batch, T = x0.shape[:-1], u.shape[-2]
-        x0, u = x0.reshape(-1, self.nx), u.reshape(-1, T, self.nu)
+        x0 = x0.reshape(-1, self.nx)
+        u = u.reshape(len(x0), T, self.nu)
         x = np.empty((len(x0), T + 1, self.nx))
         x[:, 0] = x0
         if T and len(x0):
             states = self._pool.run(x0, u)
             x[:, 1:] = states[:, :, 1:]
             mark(x[:, -1], self.model.na)
-            stopped = states[:, -1, 0] <= states[:, -2, 0] if T > 1 else ()
-            for row in np.flatnonzero(stopped):  # any warning stops mujoco.rollout, also one a step survives
+            stopped = np.flatnonzero(states[:, -1, 0] <= states[:, -2, 0]) if T > 1 else np.empty(0, int)
+            x[stopped] = mark(x[stopped], self.model.na)
+            for row in stopped[np.isfinite(x[stopped, -1]).all(axis=-1)]:  # warned, but did not diverge there
                 self._replay(x[row], u[row])
         return x.reshape(*batch, T + 1, self.nx)
 
     def _replay(self, x: np.ndarray, u: np.ndarray) -> None:
         """Fill x[1:] (T+1, nx) by stepping from x[0] under u (T, nu), to the end or to the first bad value."""
-        session = self._scratch
-        session.load(x[0], u[0])
+        self._scratch.load(x[0], u[0])
         for k in range(len(u)):
-            session.data.ctrl[:] = u[k]
-            mujoco.mj_step(self.model, session.data)
-            x[k + 1] = mark(session.x, self.model.na)
+            self._scratch.ctrl[:] = u[k]
+            x[k + 1] = self._scratch.step()
             if not np.isfinite(x[k + 1]).all():
                 x[k + 2 :] = x[k + 1]
                 return

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from sims.errors import unknown
-from sims.simulator import Simulator
+from sims.simulator import Simulator, check
 from sims.system import System
 from sims.trajectory import Trajectory
 
@@ -47,6 +47,8 @@ def rk45(system: System, x, u, dt: float, rtol: float = 1e-11, atol: float = 1e-
     x_next = np.full(x.shape, np.nan)
     for row in np.ndindex(x.shape[:-1]):
         held = u[row]
+        if not np.isfinite(system.f(x[row], held)).all():  # SciPy's step-size control would never return
+            continue
         solution = solve_ivp(lambda _, y, held=held: system.f(y, held), (0.0, dt), x[row], rtol=rtol, atol=atol)
         if solution.success:
             x_next[row] = solution.y[:, -1]
@@ -125,16 +127,29 @@ def integrate_events(
 ) -> tuple[Trajectory, list[np.ndarray]]:
     """Adaptive integration of xdot = f(x, u(t, x)) from x0 (nx,), with event location (SciPy DOP853).
 
-    events: functions (t, x) -> float whose zeros are located; attributes `terminal` and `direction` as in
-    scipy.integrate.solve_ivp. Returns a Trajectory on n_out equal times (u sampled there) and, per event, the array
-    (n, 1 + nx) of [t, x] at its zeros. A failed integration has status "diverged".
+    u: any policy with its arguments as (t, x), not saturated. events: functions (t, x) -> float whose zeros are
+    located; attributes `terminal` and `direction` as in scipy.integrate.solve_ivp. Returns a Trajectory on n_out equal
+    times (u sampled there), up to the terminal event if there is one, and per event the array (n, 1 + nx) of [t, x] at
+    its zeros. An integration that fails ends where it got to, with status "diverged" and the reason. Raises ValueError
+    for a bad x0 or duration.
     """
     from scipy.integrate import solve_ivp
 
+    x0 = check(x0, system.nx, system.x_names, "integrate_events: state x0").reshape(system.nx)
+    if not (np.isfinite(duration) and duration > 0):
+        raise ValueError(f"integrate_events: duration must be a positive number of seconds, got {duration!r}")
+
+    def rate(t, x):
+        return system.f(x, np.asarray(u(t, x), float).reshape(system.nu))
+
+    if not np.isfinite(rate(0.0, x0)).all():  # SciPy's step-size control would never return
+        message = "xdot is not finite at t = 0: check x0, the input and the plant's parameters"
+        start = Trajectory(np.zeros(1), x0[None], np.empty((0, system.nu)), "diverged", message)
+        return start, [np.empty((0, 1 + system.nx)) for _ in events]
     solution = solve_ivp(
-        lambda t, x: system.f(x, np.asarray(u(t, x), float)),
+        rate,
         (0.0, duration),
-        np.asarray(x0, float),
+        x0,
         method="DOP853",
         events=list(events) or None,
         dense_output=True,
@@ -142,11 +157,9 @@ def integrate_events(
         atol=atol,
     )
     t = np.linspace(0.0, solution.t[-1], n_out)
-    x = solution.sol(t).T
+    x = system.normalize(solution.sol(t).T)
     inputs = np.array([np.asarray(u(ti, xi), float) for ti, xi in zip(t[:-1], x[:-1], strict=True)])
-    zeros = [
-        np.column_stack([te, ye.reshape(len(te), -1)])
-        for te, ye in zip(solution.t_events or [], solution.y_events or [], strict=True)
-    ]
+    found = zip(solution.t_events or [], solution.y_events or [], strict=True)
+    zeros = [np.column_stack([te, ye.reshape(len(te), system.nx)]) for te, ye in found]
     status = "ok" if solution.success else "diverged"
     return Trajectory(t, x, inputs.reshape(n_out - 1, system.nu), status, solution.message), zeros

@@ -158,8 +158,9 @@ def test_step_before_reset_and_bad_settings_are_errors():
 def test_batch_does_what_gymnasium_does_with_copies(mode, rng):
     """Against SyncVectorEnv over TaskEnv: observations, rewards, flags, autoreset and final observations."""
     task = explode(duration=0.5)
-    batch, copies = TaskVectorEnv(task, 4, autoreset_mode=mode), SyncVectorEnv(
-        [lambda: TaskEnv(task)] * 4, autoreset_mode=mode
+    batch, copies = (
+        TaskVectorEnv(task, 4, autoreset_mode=mode),
+        SyncVectorEnv([lambda: TaskEnv(task)] * 4, autoreset_mode=mode),
     )
     assert batch.action_space == copies.action_space and batch.observation_space == copies.observation_space
     assert np.array_equal(batch.reset(seed=5)[0], copies.reset(seed=5)[0])

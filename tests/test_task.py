@@ -112,7 +112,9 @@ def test_wrapped_difference_is_the_short_way_round(rng):
 def test_quadratic_cost_and_effort_by_hand():
     cost = quadratic([2.0, 3.0], [5.0], x_goal=[1.0, 0.0], qf=[7.0, 0.0], u_goal=[1.0])
     assert isinstance(cost, QuadraticCost)
-    run = Trajectory(np.array([0.0, 0.5, 1.5]), np.array([[1.0, 1.0], [2.0, 0.0], [3.0, 0.0]]), np.array([[1.0], [3.0]]))
+    run = Trajectory(
+        np.array([0.0, 0.5, 1.5]), np.array([[1.0, 1.0], [2.0, 0.0], [3.0, 0.0]]), np.array([[1.0], [3.0]])
+    )
     assert total_cost(cost, run) == 3.0 * 0.5 + (2.0 + 5.0 * 4.0) * 1.0 + 7.0 * 4.0
     assert effort(run) == 1.0 * 0.5 + 9.0 * 1.0
     diverged = Trajectory(run.t, run.x, run.u, "diverged")

@@ -6,7 +6,8 @@ import shutil
 import subprocess
 import sys
 
-from robotics.cli.output import DONE, MISSING, emit, table
+from robotics.cli.output import DONE, MISSING, emit
+from robotics.text import table
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
 NEEDED = ("numpy", "scipy", "mujoco", "drake", "meshcat", "gymnasium", "matplotlib")
@@ -16,9 +17,12 @@ d = mujoco.MjData(r.model)
 r.update_scene(d)
 assert r.render().shape == (32, 32, 3)"""
 _CHECKS = {
-    "MuJoCo steps": "import mujoco; m = mujoco.MjModel.from_xml_string('<mujoco/>'); mujoco.mj_step(m, mujoco.MjData(m))",
-    "Drake steps": "from pydrake.systems.analysis import Simulator; from pydrake.systems.primitives import ConstantVectorSource as C; "
-    "Simulator(C([0.0])).AdvanceTo(0.1)",
+    "MuJoCo steps": """import mujoco
+m = mujoco.MjModel.from_xml_string('<mujoco/>')
+mujoco.mj_step(m, mujoco.MjData(m))""",
+    "Drake steps": """from pydrake.systems.analysis import Simulator
+from pydrake.systems.primitives import ConstantVectorSource
+Simulator(ConstantVectorSource([0.0])).AdvanceTo(0.1)""",
     "GL egl": _RENDER,
     "GL osmesa": _RENDER,
 }
@@ -49,7 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
     checks.append(_backend())
     missing = [name for name in NEEDED if found.get(name) is None]
     rows = [(name, "ok" if version else "MISSING", version or f"pip install {name}") for name, version in found.items()]
-    rows += [(c["name"], "ok" if c["ok"] else "no", c["detail"] + ("" if c["ok"] else f"; fix: {c['fix']}")) for c in checks]
+    rows += [
+        (c["name"], "ok" if c["ok"] else "no", c["detail"] + ("" if c["ok"] else f"; fix: {c['fix']}")) for c in checks
+    ]
     data = {"ok": not missing, "python": sys.executable, "versions": found, "checks": checks, "missing": missing}
     emit(arguments, data, table(("what", "", "detail"), rows))
     return MISSING if missing else DONE

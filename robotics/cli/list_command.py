@@ -2,7 +2,8 @@
 
 import argparse
 
-from robotics.cli.output import DONE, emit, table
+from robotics.cli.output import DONE, emit
+from robotics.text import table
 
 
 def add(commands, common) -> None:

@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 from robotics.cli import output
-from robotics.cli.output import BACKENDS, DONE, FAILED, emit, table
+from robotics.cli.output import BACKENDS, DONE, FAILED, emit
+from robotics.text import table
 
 
 def add(commands, common) -> None:
@@ -24,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     directory = Path(arguments.golden)
     if not arguments.update and not directory.is_dir():
-        raise ValueError(f"no folder {directory} with golden runs: run this in the project's folder, or give --golden DIR")
+        raise ValueError(f"no folder {directory} with golden runs: go to the project's folder, or give --golden DIR")
     tasks = [make(name) for name in arguments.tasks or names()]
     jobs = [(t, b) for t in tasks for b in t.simulators if arguments.sim is None or b in arguments.sim]
     if not jobs:

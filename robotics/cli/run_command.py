@@ -23,13 +23,19 @@ def add(commands, common) -> None:
     parser.add_argument("--duration", type=output.positive, metavar="S", help="how long [s]; default: the task's")
     parser.add_argument("--seed", type=output.seed, help="of the start; default 0")
     parser.add_argument(
-        "--start", action="append", type=_assignment, metavar="NAME=VALUE", help="set one state of the start, e.g. theta=0.5"
+        "--start",
+        action="append",
+        type=_assignment,
+        metavar="NAME=VALUE",
+        help="set one state of the start, e.g. theta=0.5",
     )
     parser.add_argument("--out", metavar="FOLDER", help="run folder; default ./runs/<task>-<time>")
     parser.add_argument("--html", metavar="F", help="write a film to play in a browser, offline")
     parser.add_argument("--video", metavar="F", help="write an .mp4 or .gif (needs GL and a MuJoCo model)")
     parser.add_argument("--plot", action="store_true", help="write plots and CSV into the run folder")
-    parser.add_argument("--live", action="store_true", help="show the run in meshcat while it is played")
+    parser.add_argument(
+        "--live", action="store_true", help="then play it in real time in meshcat, with pause and reset"
+    )
     parser.add_argument("--require-success", action="store_true", help="exit 1 unless the run succeeds")
     parser.set_defaults(command_function=run)
 
@@ -88,6 +94,7 @@ def _show(arguments: argparse.Namespace, made, folder: Path) -> list[str]:
     files: list = []
     if not (arguments.html or arguments.video or arguments.plot or arguments.live):
         return files
+    from robotics.registry import make
     from sims import viewer
 
     if arguments.html:
@@ -98,7 +105,8 @@ def _show(arguments: argparse.Namespace, made, folder: Path) -> list[str]:
         written = viewer.plot_run(made.sim, made.trajectory, folder / "plot")
         files += list(written) if isinstance(written, (list, tuple)) else [written]
     if arguments.live:
-        viewer.play(made.sim, made.trajectory)
+        policy = make(made.config.task).policy(made.sim, made.config.controller)
+        viewer.run_live(made.sim, policy, made.trajectory.x[0], duration=made.config.duration)
     return [str(f) for f in files]
 
 
@@ -127,7 +135,7 @@ def _sentence(config, summary: dict) -> str:
 
 
 def _assignment(text: str) -> tuple[str, float]:
-    name, equals, value = text.partition("=")
+    name, _, value = text.partition("=")
     try:
         return name.strip(), float(value)
     except ValueError:

@@ -9,7 +9,7 @@ from robotics.starts import around
 from robotics.task import Golden, Observe, Reached, Task
 
 
-def cartpole(*, force_limit: float = 100.0) -> Task:
+def cartpole(*, force_limit: float = 60.0) -> Task:
     """Swing the pole up from hanging and balance with the cart in the middle.
 
     force_limit [N]. Source: Tedrake, Underactuated Robotics, chapter 3, "Cart-Pole" (10 kg cart, 1 kg at 0.5 m).
@@ -25,7 +25,9 @@ def cartpole(*, force_limit: float = 100.0) -> Task:
             "zero": zero,
             "random": random,
         },
-        cost=quadratic([1.0, 10.0, 0.1, 1.0], [0.01], x_goal=x_goal, qf=[10.0, 100.0, 1.0, 10.0], difference=difference),
+        cost=quadratic(
+            [1.0, 10.0, 0.1, 1.0], [0.01], x_goal=x_goal, qf=[10.0, 100.0, 1.0, 10.0], difference=difference
+        ),
         dt=0.005,
         duration=20.0,
         start=around(np.zeros(4), [0.5, 0.3, 0.3, 0.3]),

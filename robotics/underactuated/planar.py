@@ -22,7 +22,7 @@ def double_integrator(*, force_limit: float = 1.0) -> Task:
             "mujoco": mujoco("double_integrator"),
             "drake": drake("double_integrator"),
         },
-        controllers={"lqr": lqr([1.0, 1.0], [1.0]), "pid": pid(1.0, 0.1, 1.7), "zero": zero, "random": random},
+        controllers={"lqr": lqr([1.0, 1.0], [1.0]), "pid": pid(1.0, 0.02, 1.7), "zero": zero, "random": random},
         cost=quadratic([1.0, 1.0], [1.0], x_goal=np.zeros(2)),
         dt=0.01,
         duration=15.0,
@@ -131,7 +131,9 @@ def glider(*, rate_limit: float = 13.0) -> Task:
         description="fly at a perch 3.5 m ahead (open loop: a first thing to plan for)",
         simulators={"ode": closed_form("Glider")},
         controllers={"zero": zero, "flare": flare, "random": random},
-        cost=quadratic([1.0, 1.0, 1.0, 0.1, 0.1, 0.1, 0.1], [0.01], x_goal=x_goal, qf=[400.0, 400.0, 9.0, 9.0, 1.0, 1.0, 1.0]),
+        cost=quadratic(
+            [1.0, 1.0, 1.0, 0.1, 0.1, 0.1, 0.1], [0.01], x_goal=x_goal, qf=[400.0, 400.0, 9.0, 9.0, 1.0, 1.0, 1.0]
+        ),
         dt=0.002,
         duration=0.8,
         start=around([-3.5, 0.1, 0.0, 0.0, 7.0, 0.0, 0.0], [0.05, 0.05, 0.02, 0.0, 0.2, 0.1, 0.0]),

@@ -29,7 +29,9 @@ def planar_quadrotor(*, thrust_limit: float = 7.5) -> Task:
             "hover": constant(hover),
             "random": random,
         },
-        cost=quadratic([10.0, 10.0, 10.0, 1.0, 1.0, 0.04], [0.1, 0.1], x_goal=x_goal, u_goal=hover, difference=difference),
+        cost=quadratic(
+            [10.0, 10.0, 10.0, 1.0, 1.0, 0.04], [0.1, 0.1], x_goal=x_goal, u_goal=hover, difference=difference
+        ),
         dt=0.005,
         duration=8.0,
         start=around(x_goal, [1.0, 1.0, 0.5, 0.5, 0.5, 0.5]),
@@ -83,8 +85,20 @@ def quadrotor(*, thrust_limit: float = 5.0) -> Task:
 
 
 def planar_flat(task: Task, sim):
-    """Placeholder."""
+    """Flatness-based tracking of a path that rests at the origin, with gains soft enough for the rotors' limits."""
+    from controllers.flatness import PlanarQuadrotorTracking
+    from controllers.reference import Sinusoid
+    from sims.plants.planar_quadrotor import PlanarQuadrotor
+
+    rest = Sinusoid(task.x_goal[:2], 0.0, 0.0)
+    return PlanarQuadrotorTracking(PlanarQuadrotor(), rest, kp=3.0, kv=3.5, k_theta=100.0, k_omega=20.0)
 
 
 def spatial_flat(task: Task, sim):
-    """Placeholder."""
+    """Geometric tracking on SE(3) of a path that rests at the origin, facing along x."""
+    from controllers.flatness import QuadrotorTracking
+    from controllers.reference import Sinusoid
+    from sims.plants.quadrotor import Quadrotor
+
+    rest = Sinusoid(np.zeros(4), 0.0, 0.0)  # position and yaw
+    return QuadrotorTracking(Quadrotor(), rest, kp=3.0, kv=3.5, k_R=100.0, k_omega=20.0)

@@ -27,7 +27,7 @@ def quadruped() -> Task:
             "mujoco": mujoco("quadruped", integrator="implicitfast", contact=True, limits=True),
             "drake": drake("quadruped", integrator="discrete", contact=True, limits=True),
         },
-        controllers={"pd": posture_pd(60.0, 2.0, nq=12), "zero": zero, "random": random},
+        controllers={"pd": posture_pd(60.0, 2.0), "zero": zero, "random": random},
         cost=quadratic(weights, [1e-3] * 12, x_goal=x_goal, difference=difference),
         dt=0.002,
         duration=3.0,
@@ -60,7 +60,7 @@ def difference(x, y) -> np.ndarray:
 
 
 def stands(run: Trajectory) -> np.ndarray:
-    """Over the last second: trunk within 5 cm of its height, its z axis within 0.1 rad of up, and slower than 5 cm/s."""
+    """For the last second: trunk within 5 cm of its height, its z axis within 0.1 rad of up, slower than 5 cm/s."""
     if run.status != "ok":
         return np.zeros(run.x.shape[:-2], dtype=bool)
     x = run.x[..., run.t >= run.t[-1] - 1.0, :]

@@ -1,4 +1,4 @@
-"""The suite's robots as MJCF files: `models.acrobot` is the path of one, `MODELS` has all. Parameters: docs/models.md."""
+"""The suite's robots as MJCF files: `models.acrobot` is one's path, `MODELS` has all. Parameters: docs/models.md."""
 
 import os
 from pathlib import Path
@@ -24,6 +24,7 @@ _NAMES = (
     "gripper",
     "quadruped",
     "humanoid",
+    "block",
 )
 MODELS: dict[str, Path] = {name: _HERE / f"{name}.xml" for name in _NAMES}
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from sims.lie import quat_from_rpy, quat_to_rpy
 from sims.simulator import Simulator
+from sims.viewer.scene import Scene
 
 _SPAN = {"hinge": np.pi, "slide": 1.0}  # of a joint without limits [rad, m]
 
@@ -41,49 +42,36 @@ class Coordinate:
         x[self.index : self.index + 4] = quat_from_rpy(rpy)
 
 
-def coordinates(sim: Simulator) -> list[Coordinate]:
-    """The coordinates of a simulator: its joints, or all its states where there are no joints."""
-    model = model_of(sim)
-    if model is not None:
-        return _model_coordinates(model)
+def coordinates(sim: Simulator, scene: Scene) -> list[Coordinate]:
+    """The coordinates of a simulator, drawn as scene: its joints, or all its states where there are no joints."""
     if sim.backend == "ode":
         plant = sim.system
         if (plant.nq, plant.nv) == (7, 6):
             return _free("frame", 0, typical=0.5)
-        return [_free_scale(name, i) for i, name in enumerate(sim.x_names[: plant.nq or sim.nx])]
-    from sims.viewer.drake_scene import drake_coordinates
-
-    return drake_coordinates(sim)
-
-
-def model_of(sim: Simulator):
-    """The MjModel of a simulator, or None."""
-    if sim.backend == "mujoco":
-        return sim.model
-    return getattr(sim, "model", None) if sim.backend == "drake" else None
+        return [_named(name, i) for i, name in enumerate(sim.x_names[: plant.nq or sim.nx])]
+    if scene.model is not None:
+        return _model_coordinates(scene.model)
+    return _drake_coordinates(sim)
 
 
-def default_state(sim: Simulator) -> np.ndarray:
-    """A state (nx,) at rest: MuJoCo's qpos0, Drake's default positions, zeros in closed form."""
+def default_state(sim: Simulator, scene: Scene) -> np.ndarray:
+    """A state (nx,) at rest: MuJoCo's qpos0 where there is a MuJoCo model, else zeros and unit quaternions."""
     x = np.zeros(sim.nx)
-    model = model_of(sim)
-    if model is not None:
-        x[: model.nq] = model.qpos0
-    elif sim.backend == "ode":
+    if sim.backend == "ode":
         if (sim.system.nq, sim.system.nv) == (7, 6):
             x[3] = 1.0
+    elif scene.model is not None:
+        x[: scene.model.nq] = scene.model.qpos0
     else:
-        from sims.viewer.drake_scene import drake_default_state
-
-        x = drake_default_state(sim)
+        x[[i for i, name in enumerate(sim.x_names) if name.endswith(".qw")]] = 1.0
     return x
 
 
-def typical_states(sim: Simulator, n: int = 64) -> np.ndarray:
+def typical_states(sim: Simulator, scene: Scene, n: int = 64) -> np.ndarray:
     """States (n, nx) that show how far the robot reaches; always the same ones."""
     rng = np.random.default_rng(0)
-    x = np.tile(default_state(sim), (n, 1))
-    for coordinate in coordinates(sim):
+    x = np.tile(default_state(sim, scene), (n, 1))
+    for coordinate in coordinates(sim, scene):
         middle = coordinate.value(x[0])
         low, high = max(coordinate.low, middle - coordinate.typical), min(coordinate.high, middle + coordinate.typical)
         for row, value in zip(x[1:], rng.uniform(min(low, high), max(low, high), n - 1), strict=True):
@@ -91,7 +79,7 @@ def typical_states(sim: Simulator, n: int = 64) -> np.ndarray:
     return x
 
 
-def _free_scale(name: str, i: int) -> Coordinate:
+def _named(name: str, i: int) -> Coordinate:
     angle = any(word in name for word in ("theta", "roll", "pitch", "yaw", "phi", "psi", "alpha", "heading", "angle"))
     return Coordinate(name, -np.pi, np.pi, i) if angle else Coordinate(name, -3.0, 3.0, i, typical=1.0)
 
@@ -126,4 +114,23 @@ def _model_coordinates(model) -> list[Coordinate]:
                 not model.jnt_limited[j]
             )
             out.append(Coordinate(name, float(low), float(high), index))
+    return out
+
+
+def _drake_coordinates(sim) -> list[Coordinate]:
+    """The joints of a plant from Drake's own parser, by the names of its states (free joints: NAME.x ... NAME.qz)."""
+    limits = {}
+    for index in sim.plant.GetJointIndices():
+        joint = sim.plant.get_joint(index)
+        if joint.num_positions() == 1:
+            limits[joint.name()] = joint.type_name(), joint.position_lower_limit(), joint.position_upper_limit()
+    out: list[Coordinate] = []
+    for i, name in enumerate(sim.x_names[: sim.plant.num_positions()]):
+        stem, _, part = name.rpartition(".")
+        kind, low, high = limits.get(name, limits.get(part, ("revolute", -np.inf, np.inf)))
+        if part == "x" and name not in limits:
+            out += _free(stem, i)
+        elif part not in ("y", "z", "qw", "qx", "qy", "qz") or name in limits:
+            span = _SPAN["slide" if kind == "prismatic" else "hinge"]
+            out.append(Coordinate(name, max(low, -span), min(high, span), i))
     return out

@@ -36,6 +36,7 @@ class DrakeCanvas(Canvas):
 
     def mesh(self, path: str, vertices: np.ndarray, faces: np.ndarray, rgba) -> None:
         self._m.SetTriangleMesh(path, np.asfortranarray(vertices.T, float), np.asfortranarray(faces.T, np.int32), Rgba(*rgba))
+        self._m.SetProperty(f"{path}/<object>", "material.flatShading", False)  # Drake's default; edges are in the vertices
 
     def lines(self, path: str, points: np.ndarray, rgba, width: float = 1.0) -> None:
         if points.ndim == 3:
@@ -63,6 +64,10 @@ class DrakeCanvas(Canvas):
         m.SetProperty(_CAMERA, "near", 0.01 * view.radius)
         m.SetProperty(_CAMERA, "far", 200.0 * view.radius)
         m.SetCameraPose(view.eye, view.target)
+        for name, p_W in view.lamps.items():  # their light falls off with the square of the distance
+            m.SetProperty(f"/Lights/{name}/<object>", "position", p_W.tolist())
+            m.SetProperty(f"/Lights/{name}/<object>", "distance", 0.0)
+            m.SetProperty(f"/Lights/{name}/<object>", "intensity", 25.0 * view.radius**2)
 
     def add_slider(self, name: str, low: float, high: float, step: float, value: float) -> None:
         self._m.DeleteSlider(name, strict=False)

@@ -3,7 +3,7 @@
 import html
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,10 @@ from sims.simulator import Simulator
 from sims.trajectory import Trajectory, write_atomically
 from sims.viewer import stage
 from sims.viewer.canvas import Canvas, Motion, open_canvas
+from sims.viewer.coordinates import typical_states
 from sims.viewer.geometry import pose
 from sims.viewer.scene import Scene, scene_of
-from sims.viewer.view import View, view_of
+from sims.viewer.view import View, seen, view_of
 
 _MOST_ARROWS = 32
 
@@ -96,29 +97,30 @@ class Film:
         return float(min(take.trajectory.t[0] for take in self.takes))
 
     def _draw(self, canvas: Canvas) -> str:
-        scenes, moves = [], []
         scene_by_sim: dict[int, Scene] = {}
-        for take in self.takes:
-            scene = scene_by_sim.setdefault(id(take.sim), scene_of(take.sim))
-            scenes.append(scene)
-            moves.append(scene.poses(take.trajectory.x))
+        scenes = [scene_by_sim.setdefault(id(take.sim), scene_of(take.sim)) for take in self.takes]
+        moves = [scene.poses(take.trajectory.x) for take, scene in zip(self.takes, scenes, strict=True)]
         view = _common_view(self.takes, scenes, moves)
-        keys = self._keys()
-        motion = Motion(self.fps, keys, {})
-        floors: set[tuple] = set()
+        motion = Motion(self.fps, self._keys(), {})
+        places = {take.offset for take in self.takes}
+        done: set[tuple] = set()
         for i, (take, scene, X_WB) in enumerate(zip(self.takes, scenes, moves, strict=True)):
             root = f"{stage.ROOT}/run{i}"
-            same_place = (id(scene), take.offset)
-            self._draw_take(canvas, root, take, scene, view, motion, X_WB, with_world=same_place not in floors)
-            floors.add(same_place)
-        stage.draw_ground(canvas, scenes, view)
+            local = view if len(places) == 1 else view_of(scene, X_WB, _typical(take.sim, scene))
+            reach = 6.0 * view.radius if len(places) == 1 else 1.15 * local.radius  # floors of neighbours must not meet
+            drawn = scene
+            if take.offset in done:
+                drawn = Scene(scene.bodies, tuple(stage.moving_shapes(scene)), scene.poses)
+            else:
+                stage.draw_grid(canvas, scene, local, reach, root)
+            done.add(take.offset)
+            paths = stage.draw_scene(canvas, drawn, reach, root)
+            self._draw_take(canvas, root, take, scene, local, motion, X_WB, paths)
         canvas.look(view)
         canvas.animate(motion)
         return canvas.html()
 
-    def _draw_take(self, canvas, root, take: Take, scene: Scene, view: View, motion: Motion, X_WB, with_world: bool) -> None:
-        drawn = scene if with_world else Scene(scene.bodies, tuple(stage.moving_shapes(scene)), scene.poses)
-        paths = stage.draw_scene(canvas, drawn, view, root)
+    def _draw_take(self, canvas, root, take: Take, scene: Scene, view: View, motion: Motion, X_WB, paths) -> None:
         canvas.move(root, pose(take.offset))
         rows = _rows_at(take.trajectory.t, self._start + motion.keys / self.fps)
         for b, path in enumerate(paths):
@@ -161,18 +163,23 @@ def record_html(
 
 def _common_view(takes: list[Take], scenes: list[Scene], moves: list[np.ndarray]) -> View:
     """The view of a scene in which all worlds stand together."""
-    bodies, shapes, X = [], [], []
+    bodies, shapes, X, X_typical = [], [], [], []
     for i, (take, scene, X_WB) in enumerate(zip(takes, scenes, moves, strict=True)):
-        thin = np.linspace(0, len(X_WB) - 1, 200).round().astype(int)
+        thin = X_WB[np.linspace(0, len(X_WB) - 1, 200).round().astype(int)]
         offset = pose(take.offset)
-        X.append(offset @ X_WB[thin])
+        X.append(offset @ thin)
+        X_typical.append(_typical(take.sim, scene))
         bodies += [f"{i}/{body}" for body in scene.bodies]
-        for s in scene.shapes:
+        planes = [s for s in scene.shapes_of("world") if s.kind == "plane"]
+        for s in seen(scene, thin) + planes:
             fixed = s.body == "world"
-            body, X_BG = ("world", offset @ s.X_BG) if fixed else (f"{i}/{s.body}", s.X_BG)
-            shapes.append(type(s)(s.name, body, s.kind, s.size, X_BG, s.rgba, s.mesh))
-    both = Scene(tuple(bodies), tuple(shapes), scenes[0].poses)
-    return view_of(both, np.concatenate(X, axis=1))
+            shapes.append(replace(s, body="world", X_BG=offset @ s.X_BG) if fixed else replace(s, body=f"{i}/{s.body}"))
+    together = Scene(tuple(bodies), tuple(shapes), scenes[0].poses)
+    return view_of(together, np.concatenate(X, axis=1), np.concatenate(X_typical, axis=1))
+
+
+def _typical(sim: Simulator, scene: Scene) -> np.ndarray:
+    return scene.poses(typical_states(sim, scene))
 
 
 def _rows_at(t: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -184,13 +191,13 @@ def _rows_at(t: np.ndarray, times: np.ndarray) -> np.ndarray:
 
 
 def _draw_label(canvas: Canvas, path: str, label: str, X_WB: np.ndarray, view: View) -> None:
-    height = 0.045 * view.radius
+    height = 0.06 * view.radius
     lines = stage.text_lines(label, height)
     lines[..., 0] -= lines[..., 0].mean() if len(lines) else 0.0
     middle = (X_WB[..., :3, 3].min(axis=(0, 1)) + X_WB[..., :3, 3].max(axis=(0, 1))) / 2
     front = stage.facing(view)[:, 1] * [1, 1, 0]
     canvas.lines(path, lines, stage.TEXT_COLOR)
-    canvas.move(path, pose([*middle[:2], view.floor + 0.3 * height] - 0.5 * view.radius * front, stage.facing(view)))
+    canvas.move(path, pose([*middle[:2], view.floor + 0.3 * height] - 0.3 * view.radius * front, stage.facing(view)))
 
 
 def _draw_contacts(canvas: Canvas, path: str, take: Take, rows: np.ndarray, view: View, motion: Motion) -> None:

@@ -66,8 +66,10 @@ def revolve(radius, height, around: int = 32, sharp: bool = True) -> Mesh:
 def ball(radii, half_length: float = 0.0, around: int = 28, rings: int = 8) -> Mesh:
     """An ellipsoid with semi-axes radii (3,) [m]; half_length [m] > 0 pulls its halves apart along z into a capsule."""
     latitude = np.linspace(-np.pi / 2, np.pi / 2, 2 * rings + 1)
-    latitude = np.insert(latitude, rings, 0.0)  # two equators, so that a capsule has its straight part
-    side = np.sign(np.arange(len(latitude)) - rings - 0.5)
+    side = np.sign(np.arange(len(latitude)) - rings)
+    if half_length:  # two equators, for the straight part between them
+        latitude = np.insert(latitude, rings, 0.0)
+        side = np.where(np.arange(len(latitude)) <= rings, -1.0, 1.0)
     vertices, faces = revolve(np.cos(latitude), np.sin(latitude), around, sharp=False)
     vertices = vertices * np.asarray(radii, float)
     vertices[:, 2] += half_length * np.repeat(side, around)

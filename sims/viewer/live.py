@@ -100,7 +100,7 @@ def teleop(viewer: Viewer, x=None, duration: float | None = None) -> np.ndarray:
     """Pose the robot of a viewer with one slider per coordinate; see Viewer.teleop."""
     from sims.viewer.coordinates import default_state
 
-    start = default_state(viewer.sim) if x is None else viewer.sim.check_state(x).copy()
+    start = default_state(viewer.sim, viewer.scene) if x is None else viewer.sim.check_state(x).copy()
     stop, reset = viewer.button("stop", "Escape"), viewer.button("reset", "KeyR")
     x, coordinates = start.copy(), viewer.coordinates()
     sliders = [viewer.slider(c.name, c.low, c.high, c.value(x)) for c in coordinates]

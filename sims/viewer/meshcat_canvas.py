@@ -66,6 +66,10 @@ class MeshcatCanvas(Canvas):
         self._property("/Axes", "visible", False)
         for name, value in (("fov", view.fov), ("near", 0.01 * view.radius), ("far", 200.0 * view.radius)):
             self._property(_CAMERA, name, float(value))
+        for name, p_W in view.lamps.items():
+            self._property(f"/Lights/{name}/<object>", "position", p_W.tolist())
+            self._property(f"/Lights/{name}/<object>", "distance", 0.0)
+        self._property("/Lights/AmbientLight/<object>", "intensity", 0.5)
         self._property(_CAMERA, "position", _y_up(view.eye))
         self._send("target", "", {"type": "set_target", "value": _y_up(view.target)})
 

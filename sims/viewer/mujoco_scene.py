@@ -1,4 +1,4 @@
-"""The geoms of a MuJoCo model as shapes, and its kinematics for simulators that have none of their own."""
+"""The geoms of a MuJoCo model as shapes."""
 
 from collections.abc import Callable, Sequence
 
@@ -30,30 +30,7 @@ def model_scene(
     """The visible geoms (groups 0 to 2, not transparent) of a model whose bodies 1, 2, ... are called body_names."""
     names = ["world", *body_names]
     shapes = [_shape(model, g, names) for g in range(model.ngeom) if model.geom_group[g] < _SHOWN_GROUPS]
-    return Scene(tuple(body_names), tuple(s for s in shapes if s is not None and s.rgba[3] > 0), poses)
-
-
-def kinematics(model: mujoco.MjModel) -> Callable[[np.ndarray], np.ndarray]:
-    """The function x (..., nx) -> X_WB (..., nbody, 4, 4), world excluded, that reads q = x[..., :nq]."""
-    data = mujoco.MjData(model)
-
-    def poses(x: np.ndarray) -> np.ndarray:
-        x = np.asarray(x, float)
-        rows = x.reshape(-1, x.shape[-1])
-        X = np.zeros((len(rows), model.nbody - 1, 4, 4))
-        X[..., 3, 3] = 1.0
-        for X_k, row in zip(X, rows, strict=True):
-            data.qpos[:] = row[: model.nq]
-            mujoco.mj_kinematics(model, data)
-            X_k[:, :3, :3], X_k[:, :3, 3] = data.xmat[1:].reshape(-1, 3, 3), data.xpos[1:]
-        return X.reshape(*x.shape[:-1], model.nbody - 1, 4, 4)
-
-    return poses
-
-
-def body_names(model: mujoco.MjModel) -> tuple[str, ...]:
-    """The bodies 1, 2, ... of a model; a body without a name is called body1, ..."""
-    return tuple(model.body(i).name or f"body{i}" for i in range(1, model.nbody))
+    return Scene(tuple(body_names), tuple(s for s in shapes if s is not None and s.rgba[3] > 0), poses, model)
 
 
 def _shape(model: mujoco.MjModel, g: int, names: list[str]) -> Shape | None:
@@ -80,12 +57,12 @@ def _mesh(model: mujoco.MjModel, g: int) -> geometry.Mesh:
     i = int(model.geom_dataid[g])
     if int(model.geom_type[g]) == mujoco.mjtGeom.mjGEOM_HFIELD.value:
         return _height_field(model, i)
-    first, count = model.mesh_vertadr[i], model.mesh_vertnum[i]
-    first_face, face_count = model.mesh_faceadr[i], model.mesh_facenum[i]
-    return (
-        np.array(model.mesh_vert[first : first + count], float),
-        np.array(model.mesh_face[first_face : first_face + face_count], int),
-    )
+    vertices = np.array(model.mesh_vert[model.mesh_vertadr[i] :][: model.mesh_vertnum[i]], float)
+    rows = slice(model.mesh_faceadr[i], model.mesh_faceadr[i] + model.mesh_facenum[i])
+    corners = np.stack([model.mesh_face[rows], model.mesh_facenormal[rows]], axis=-1).reshape(-1, 2)
+    # one vertex per pair of position and normal: where MuJoCo has an edge, browsers shade an edge
+    pairs, inverse = np.unique(corners, axis=0, return_inverse=True)
+    return vertices[pairs[:, 0]], inverse.reshape(-1, 3)
 
 
 def _height_field(model: mujoco.MjModel, i: int) -> geometry.Mesh:

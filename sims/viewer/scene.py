@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -65,11 +66,15 @@ class Shape:
 
 @dataclass(frozen=True)
 class Scene:
-    """The shapes of a simulator and the function poses: x (..., nx) -> X_WB (..., nbody, 4, 4), in the order of bodies."""
+    """The shapes of a simulator and the function poses: x (..., nx) -> X_WB (..., nbody, 4, 4), in the order of bodies.
+
+    model: the mujoco.MjModel whose geoms these are, or None.
+    """
 
     bodies: tuple[str, ...]
     shapes: tuple[Shape, ...]
     poses: Callable[[np.ndarray], np.ndarray] = field(repr=False)
+    model: Any = field(default=None, repr=False)
 
     def index(self, body: str) -> int:
         """The row of a body in `poses`; ValueError with the list of bodies if there is none of that name."""

@@ -12,6 +12,7 @@ from sims.viewer.geometry import align_z, pose, poses_of, rotation
 from sims.viewer.scene import Scene, Shape
 
 BLUE, ORANGE, DARK, STEEL = (0.16, 0.42, 0.74, 1.0), (0.93, 0.49, 0.13, 1.0), (0.2, 0.22, 0.26, 1.0), (0.62, 0.65, 0.7, 1.0)
+FLOOR = (0.86, 0.88, 0.9, 1.0)
 
 
 def plant_scene(plant: System) -> Scene:
@@ -23,13 +24,12 @@ def plant_scene(plant: System) -> Scene:
     """
     name = type(plant).__name__
     if name in models.PLANT_MODEL and find_spec("mujoco") and _has_default_lengths(plant):
-        import mujoco
+        from sims.mujoco_sim import MujocoSimulator
+        from sims.viewer.mujoco_scene import model_scene
 
-        from sims.viewer.mujoco_scene import body_names, kinematics, model_scene
-
-        model = mujoco.MjModel.from_xml_path(str(models.MODELS[models.PLANT_MODEL[name]]))
-        if model.nq == plant.nq:
-            return model_scene(model, body_names(model), kinematics(model))
+        sim = MujocoSimulator(models.MODELS[models.PLANT_MODEL[name]])
+        if sim.nx == plant.nx:
+            return model_scene(sim.model, sim.body_names, sim.body_poses)
     if name not in SKETCHES:
         raise ValueError(
             f"no picture of the plant {name}: there is neither a model of it in sims.models.PLANT_MODEL nor a sketch; "
@@ -38,7 +38,7 @@ def plant_scene(plant: System) -> Scene:
     return SKETCHES[name](plant)
 
 
-LENGTHS = ("l", "l1", "l2", "r", "n", "lengths", "L", "length", "radius", "r_ball", "h")
+_LENGTHS = ("l", "l1", "l2", "r", "n", "L")  # what the plants with a model call the dimensions one sees
 
 
 def _has_default_lengths(plant: System) -> bool:
@@ -46,7 +46,7 @@ def _has_default_lengths(plant: System) -> bool:
         usual = vars(type(plant)())
     except TypeError:  # a plant that cannot be made without arguments has no defaults
         return False
-    return all(np.array_equal(value, usual[key]) for key, value in vars(plant).items() if key in LENGTHS)
+    return all(np.array_equal(value, usual[key]) for key, value in vars(plant).items() if key in _LENGTHS)
 
 
 def _link(name: str, length: float, rgba, width: float) -> Shape:
@@ -147,8 +147,46 @@ def _dubins(plant) -> Scene:
     wedge = np.array([[0.3, 0, 0], [-0.2, 0.15, 0], [-0.2, -0.15, 0], [-0.2, 0, 0.14]])
     faces = np.array([[0, 1, 3], [0, 3, 2], [1, 2, 3], [0, 2, 1]])
     car = Shape("car", "car", "mesh", (), pose((0, 0, 0.01)), ORANGE, (wedge[faces].reshape(-1, 3), np.arange(12).reshape(4, 3)))
-    floor = Shape("floor", "world", "plane", (0.0, 0.0), pose(), (0.86, 0.88, 0.9, 1.0))
+    floor = Shape("floor", "world", "plane", (0.0, 0.0), pose(), FLOOR)
     return Scene(("car",), (car, floor), lambda x: _one_body(_placed(x[..., :2], "xy"), rotation("z", x[..., 2])))
+
+
+def _ballbot(plant) -> Scene:
+    """The ball rolls, so that its dots turn by x / r; the bot stands on its centre and leans towards +x."""
+    r, l = plant.r, max(4 * plant.l, 3 * plant.r)
+    shapes = [
+        _ball("ball", "ball", (0, 0, 0), r, BLUE),
+        *(_ball(f"dot{i}", "ball", 0.93 * r * rotation("y", i * np.pi / 2)[:, 2], 0.15 * r, ORANGE) for i in range(4)),
+        Shape("mast", "bot", "cylinder", (0.25 * r, 0.4 * l), pose((0, 0, 1.05 * r + 0.4 * l)), DARK),
+        Shape("deck", "bot", "cylinder", (0.9 * r, 0.12 * r), pose((0, 0, 1.2 * r)), STEEL),
+        _ball("head", "bot", (0, 0, 1.05 * r + 0.8 * l), 0.4 * r, ORANGE),
+        Shape("floor", "world", "plane", (0.0, 0.0), pose((0, 0, -r)), FLOOR),
+    ]
+
+    def poses(x):
+        p = _placed(x[..., :1], "x")
+        return np.stack([poses_of(p, rotation("y", x[..., 0] / r)), poses_of(p, rotation("y", x[..., 1]))], axis=-3)
+
+    return Scene(("ball", "bot"), tuple(shapes), poses)
+
+
+def _glider(plant) -> Scene:
+    """Flat plates of the plant's areas: the wing, and the elevator behind its hinge; nose towards +x."""
+    span, tail = np.sqrt(plant.Sw * 4.0), np.sqrt(plant.Se * 3.0)
+    chord, thin = plant.Sw / span, 0.006
+    shapes = [
+        _box("wing", "glider", (-plant.lw, 0, 0), (chord / 2, span / 2, thin), BLUE),
+        _box("fuselage", "glider", ((chord - plant.lh) / 2, 0, 0), ((chord + plant.lh) / 2, 2 * thin, 2 * thin), DARK),
+        _box("fin", "glider", (-plant.lh, 0, 0.06), (0.03, thin / 2, 0.06), STEEL),
+        _box("elevator", "elevator", (-plant.le, 0, 0), (plant.Se / tail / 2, tail / 2, thin), ORANGE),
+    ]
+
+    def poses(x):
+        p, R = _placed(x[..., :2], "xz"), rotation("y", x[..., 2])
+        hinge = p - plant.lh * R[..., :, 0]
+        return np.stack([poses_of(p, R), poses_of(hinge, rotation("y", x[..., 2] + x[..., 3]))], axis=-3)
+
+    return Scene(("glider", "elevator"), tuple(shapes), poses)
 
 
 def _one_body(p, R) -> np.ndarray:
@@ -165,10 +203,12 @@ def _placed(values, axes: str) -> np.ndarray:
 
 SKETCHES: dict[str, Callable] = {
     "Acrobot": lambda plant: _chain([plant.l1, plant.l2], 0),
+    "Ballbot": _ballbot,
     "CartPole": lambda plant: _chain([plant.l], 1, cart=True),
     "DoubleIntegrator": _double_integrator,
     "DoublePendulum": lambda plant: _chain([plant.l1, plant.l2], 0),
     "DubinsCar": _dubins,
+    "Glider": _glider,
     "NPole": _npole,
     "Pendubot": lambda plant: _chain([plant.l1, plant.l2], 0),
     "Pendulum": lambda plant: _chain([plant.l], 0),

@@ -13,29 +13,29 @@ RED, GREEN, BLUE = (0.85, 0.16, 0.16, 1.0), (0.13, 0.6, 0.2, 1.0), (0.14, 0.35, 
 PATH_COLOR, FORCE_COLOR, TEXT_COLOR, GRID_COLOR = (0.6, 0.1, 0.65, 1.0), (0.05, 0.6, 0.35, 1.0), (0.1, 0.12, 0.16, 1.0), (0.6, 0.64, 0.69, 1.0)
 
 
-def draw_scene(canvas: Canvas, scene: Scene, view: View, root: str = ROOT) -> list[str]:
-    """Draw every shape below root and return the paths of the bodies, in the order of scene.bodies."""
+def draw_scene(canvas: Canvas, scene: Scene, reach: float, root: str = ROOT) -> list[str]:
+    """Draw every shape below root and return the paths of the bodies, in the order of scene.bodies.
+
+    reach [m]: half size of planes that are larger.
+    """
     paths = [f"{root}/bodies/{_plain(body)}" for body in scene.bodies]
     for i, shape in enumerate(scene.shapes):
         parent = f"{root}/world" if shape.body == "world" else paths[scene.index(shape.body)]
         path = f"{parent}/{i}_{_plain(shape.name)}"
-        canvas.mesh(path, *shape.triangles(6.0 * view.radius), shape.rgba)
+        canvas.mesh(path, *shape.triangles(reach), shape.rgba)
         canvas.move(path, shape.X_BG)
     return paths
 
 
-def draw_ground(canvas: Canvas, scenes: list[Scene], view: View) -> None:
-    """A square grid on the floor, of lines 1, 2 or 5 times a power of ten apart."""
+def draw_grid(canvas: Canvas, scene: Scene, view: View, reach: float, root: str = ROOT) -> None:
+    """A square grid on the floor, of lines 1, 2 or 5 times a power of ten apart, reach [m] to every side."""
     step = _round_step(view.radius / 3)
-    planes = [s for scene in scenes for s in scene.shapes_of("world") if s.kind == "plane"]
-    half = 6.0 * view.radius
-    for plane in planes:
-        half = min([half, *(h for h in plane.size if h > 0)])
     center = np.array([*(np.round(view.target[:2] / step) * step), view.floor + 2e-3 * view.radius])
-    if planes:  # on a bounded floor the lines must not stick out
-        center[:2] = 0.0 if half < 6.0 * view.radius else center[:2]
-        half = np.floor(half / step + 1e-9) * step
-    canvas.lines(f"{ROOT}/grid", geometry.grid(center, half, step), GRID_COLOR)
+    sides = [h for s in scene.shapes_of("world") if s.kind == "plane" for h in s.size if 0 < h < reach]
+    if sides:  # on a bounded floor the lines must not stick out
+        reach, center[:2] = np.floor(min(sides) / step + 1e-9) * step, 0.0
+    if reach >= step:
+        canvas.lines(f"{root}/grid", geometry.grid(center, reach, step), GRID_COLOR)
 
 
 def _round_step(length: float) -> float:

@@ -76,16 +76,17 @@ class Viewer:
         if contacts and sim.backend == "ode":
             raise ValueError("contacts=True: a closed-form plant has no contacts; use MujocoSimulator or DrakeSimulator")
         self.sim, self.scene, self.fps, self.contacts = sim, scene_of(sim), float(fps), contacts
-        self.view = view_of(self.scene, self.scene.poses(typical_states(sim)))
+        reach = self.scene.poses(typical_states(sim, self.scene))
+        self.view = view_of(self.scene, reach, reach)
         self.canvas = open_canvas(canvas, port=port, host=host)
         self.url, self.rate = self.canvas.url, 1.0
-        self._bodies = stage.draw_scene(self.canvas, self.scene, self.view)
-        stage.draw_ground(self.canvas, [self.scene], self.view)
+        self._bodies = stage.draw_scene(self.canvas, self.scene, 6.0 * self.view.radius)
+        stage.draw_grid(self.canvas, self.scene, self.view, 6.0 * self.view.radius)
         self.canvas.look(self.view)
         self._buttons: dict[str, Button] = {}
         self._clock: tuple[float, float] | None = None  # simulated and wall time [s] that belong together
         self._last_t, self._next_t, self._largest_force = -np.inf, -np.inf, 0.0
-        self.show(default_state(sim))
+        self.show(default_state(sim, self.scene))
 
     def __enter__(self) -> "Viewer":
         return self
@@ -233,4 +234,4 @@ class Viewer:
 
     def coordinates(self) -> list:
         """The coordinates that `teleop` has sliders for: name, low, high, and how each changes a state."""
-        return coordinates(self.sim)
+        return coordinates(self.sim, self.scene)

@@ -1,0 +1,122 @@
+"""A run as curves: states, inputs, cost, phase portrait; one PNG and the same numbers as CSV."""
+
+from pathlib import Path
+
+import numpy as np
+
+from sims.errors import MissingDependency
+from sims.simulator import Simulator
+from sims.trajectory import Trajectory, write_atomically
+
+_MOST_CURVES = 16  # of a panel; more are left out of the picture, not of the CSV
+
+
+def plot_run(sim: Simulator, trajectory: Trajectory, path_stem: str | Path, cost=None) -> tuple[Path, Path]:
+    """Write PATH_STEM.png and PATH_STEM.csv of one run, x (T+1, nx), and return their paths.
+
+    Panels: positions, velocities, inputs with their limits, cost and phase portrait. cost: anything with stage(x, u)
+    (T,) [1/s] and terminal(x); stage cost and its integral are drawn. Both files are written whole
+    or not at all. Raises ValueError for a batch or another simulator's run, MissingDependency without matplotlib.
+    """
+    if trajectory.x.ndim != 2:
+        raise ValueError(f"plot_run draws one run, x (T+1, nx); got x {trajectory.x.shape}: pick one, e.g. x[0]")
+    if trajectory.x.shape[-1] != sim.nx:
+        raise ValueError(f"plot_run: the run has {trajectory.x.shape[-1]} states, the simulator {sim.nx} ({', '.join(sim.x_names)})")
+    stem = Path(path_stem)
+    png, csv = stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".csv")
+    write_atomically(png, _draw(sim, trajectory, cost))
+    return png, trajectory.to_csv(csv, sim.x_names, sim.u_names)
+
+
+def _draw(sim: Simulator, run: Trajectory, cost) -> bytes:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependency("plots need matplotlib: pip install matplotlib") from error
+    import io
+
+    figure = Figure(figsize=(11, 7.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(2, 3 if cost is not None else 2)
+    nq = position_count(sim)
+    _curves(panels[0, 0], run.t, run.x[:, :nq], sim.x_names[:nq], "positions" if nq < sim.nx else "states")
+    if nq < sim.nx:
+        _curves(panels[0, 1], run.t, run.x[:, nq:], sim.x_names[nq:], "velocities")
+    else:
+        panels[0, 1].set_visible(False)
+    _inputs(panels[1, 0], sim, run)
+    _phase(panels[1, 1], sim, run, nq)
+    if cost is not None:
+        _costs(panels[0, 2], run, cost)
+        panels[1, 2].set_visible(False)
+    status = "" if run.status == "ok" else f", {run.status}"
+    figure.suptitle(f"{sim.backend}, dt = {sim.dt:g} s, {run.t[-1] - run.t[0]:g} s{status}")
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=110, metadata={"Software": ""})
+    return out.getvalue()
+
+
+def position_count(sim: Simulator) -> int:
+    """How many of the states are positions; all where a plant is not second-order."""
+    if sim.backend == "ode":
+        return sim.system.nq or sim.nx
+    nv = sim.ndx // 2
+    return sim.nx - nv - (sim.ndx - 2 * nv)
+
+
+def _curves(axes, t: np.ndarray, values: np.ndarray, names, title: str) -> None:
+    shown = values.shape[-1] if values.shape[-1] <= _MOST_CURVES else _MOST_CURVES
+    for i in range(shown):
+        axes.plot(t[: len(values)], values[:, i], label=names[i], linewidth=1.2)
+    left_out = values.shape[-1] - shown
+    axes.set(title=title + (f" (first {shown}, {left_out} more in the CSV)" if left_out else ""), xlabel="t [s]")
+    axes.grid(alpha=0.3)
+    if 0 < shown:
+        axes.legend(fontsize="x-small", ncols=1 + shown // 6, framealpha=0.7)
+
+
+def _inputs(axes, sim: Simulator, run: Trajectory) -> None:
+    if sim.nu == 0:
+        axes.set(title="no inputs")
+        return
+    held = np.concatenate([run.u, run.u[-1:]]) if len(run) else np.zeros((1, sim.nu))
+    for i in range(min(sim.nu, _MOST_CURVES)):
+        (line,) = axes.step(run.t, held[:, i], where="post", label=sim.u_names[i], linewidth=1.2)
+        for limit in (sim.u_min[i], sim.u_max[i]):
+            if np.isfinite(limit):
+                axes.axhline(limit, color=line.get_color(), linestyle=":", linewidth=0.8)
+    left_out = sim.nu - _MOST_CURVES
+    axes.set(title="inputs" + (f" (first {_MOST_CURVES}, {left_out} more in the CSV)" if left_out > 0 else ""), xlabel="t [s]")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="x-small", ncols=1 + min(sim.nu, _MOST_CURVES) // 6, framealpha=0.7)
+
+
+def _phase(axes, sim: Simulator, run: Trajectory, nq: int) -> None:
+    """Velocity over position of up to four joints; the first two states of a plant that is not second-order."""
+    if nq < sim.nx and sim.nx == 2 * nq:
+        pairs = [(i, nq + i) for i in range(min(nq, 4))]
+    else:
+        pairs = [(0, 1)] if nq == sim.nx > 1 else []
+    for i, j in pairs:
+        (line,) = axes.plot(run.x[:, i], run.x[:, j], label=f"{sim.x_names[j]} over {sim.x_names[i]}", linewidth=1.0)
+        axes.plot(run.x[0, i], run.x[0, j], "o", color=line.get_color(), markersize=5)
+        axes.plot(run.x[-1, i], run.x[-1, j], "s", color=line.get_color(), markersize=5)
+    axes.set(title="phase portrait (from dot to square)")
+    axes.grid(alpha=0.3)
+    if pairs:
+        axes.legend(fontsize="x-small", framealpha=0.7)
+    else:
+        axes.set_visible(False)
+
+
+def _costs(axes, run: Trajectory, cost) -> None:
+    stage = np.asarray(cost.stage(run.x[:-1], run.u), float) if len(run) else np.zeros(0)
+    total = np.concatenate([[0.0], np.cumsum(stage * np.diff(run.t))])
+    end = total[-1] + float(np.asarray(cost.terminal(run.x[-1]), float))
+    axes.plot(run.t[:-1], stage, label="stage cost", linewidth=1.0, alpha=0.7)
+    axes.plot(run.t, total, label="its integral over time", linewidth=1.4)
+    axes.plot(run.t[-1], end, "s", label=f"with the terminal cost: {end:.6g}", markersize=5)
+    axes.set(title="cost", xlabel="t [s]")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="x-small", framealpha=0.7)
