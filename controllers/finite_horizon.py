@@ -15,7 +15,7 @@ class FiniteHorizonLQR(Controller):
     """u = -K(t) x - k(t) for t in [0, duration], with the cost to go x'S(t)x + 2 x's(t) + s0(t).
 
     What `finite_horizon_lqr` returns. S(t) (nx, nx), s(t) (nx,), K(t) (nu, nx), k(t) (nu,). After the end the last
-    gains stay; with a hard end point, where they grow without bound, those of `hold` [s] before it.
+    gains stay; with a hard end point, where K grows without bound, from `hold` [s] before it.
     """
 
     def __init__(self, solution: Callable, problem: "_Problem", duration: float, hard: bool, hold: float):
@@ -47,8 +47,12 @@ class FiniteHorizonLQR(Controller):
         return ((x @ S) * x).sum(-1) + 2 * x @ s + s0
 
     def __call__(self, x, t: float):
-        t = min(max(t, 0.0), self.duration - self.hold)
-        return -self.k(t) - x @ self.K(t).T
+        p, t = self._problem, min(max(t, 0.0), self.duration)
+        if not self._hard:
+            return -self.k(t) - x @ self.K(t).T
+        S = self.S(min(t, self.duration - self.hold))
+        s = -S @ p.unpack(self._solution(t))[1]  # the gain stops growing, the point it aims at goes on to the end
+        return -np.linalg.solve(p.R(t), p.B(t).T @ s + p.r(t)) - x @ np.linalg.solve(p.R(t), p.B(t).T @ S + p.N(t).T).T
 
     def _value(self, t: float) -> tuple[np.ndarray, np.ndarray, float]:
         if not 0.0 <= t <= self.duration:
@@ -60,7 +64,7 @@ class FiniteHorizonLQR(Controller):
             return first, second, s0
         S = np.linalg.inv(first)  # the state is P = S^-1 and the point P (-s) that must be met
         S = 0.5 * (S + S.T)
-        return S, -S @ second, s0 + second @ S @ second
+        return S, -S @ second, s0 + float(second @ S @ second)
 
 
 def finite_horizon_lqr(

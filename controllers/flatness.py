@@ -32,9 +32,10 @@ def planar_quadrotor_flat(plant: PlanarQuadrotor, y) -> tuple[np.ndarray, np.nda
 def quadrotor_flat(plant: Quadrotor, y) -> tuple[np.ndarray, np.ndarray]:
     """State x (..., 13) and thrusts u (..., 4) of the quadrotor whose position and yaw do what y says.
 
-    y (..., 5, 4): [x, y, z [m], yaw [rad]] and its derivatives up to the fourth (yaw: second). Singular where the
-    thrust is zero or points along the heading [cos yaw, sin yaw, 0]. Source: Mellinger and Kumar, "Minimum snap
-    trajectory generation and control for quadrotors", ICRA 2011, section III.
+    y (..., 5, 4): [x, y, z [m], yaw [rad]] and its derivatives up to the fourth (yaw: second). yaw is that
+    of roll, pitch, yaw (lie.quat_from_rpy). Singular where the thrust is zero or level, at right angles to the yaw.
+    Source: Mellinger and Kumar, "Minimum snap trajectory generation and control for quadrotors", ICRA 2011, section
+    III, there with the yaw of the order z-x-y.
     """
     y = np.asarray(y, float)
     p, v, a, jerk, snap = (y[..., i, :3] for i in range(5))
@@ -50,18 +51,16 @@ def quadrotor_flat(plant: Quadrotor, y) -> tuple[np.ndarray, np.ndarray]:
 def attitude_flat(F, yaw) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """R_WB (..., 3, 3), omega_WB_B and its derivative (..., 3) of a body whose z axis points along F.
 
-    F: [F, Fdot, Fddot], each (..., 3), F not zero; yaw: [yaw, yawdot, yawddot], each (...) [rad]. Body y is normal to F
-    and to the heading [cos yaw, sin yaw, 0]. The derivatives come from Rdot = R hat(omega) in closed form.
+    F: [F, Fdot, Fddot], each (..., 3), F not zero; yaw: [yaw, yawdot, yawddot], each (...) [rad]. Body x is normal to F
+    and to [-sin yaw, cos yaw, 0]. The derivatives come from Rdot = R hat(omega), in closed form.
     """
     z = _unit(F)
     c, s = np.cos(yaw[0]), np.sin(yaw[0])
-    heading = [
-        _rows(c, s, 0.0 * c),
-        yaw[1][..., None] * _rows(-s, c, 0.0 * c),
-        yaw[2][..., None] * _rows(-s, c, 0.0 * c) - (yaw[1] ** 2)[..., None] * _rows(c, s, 0.0 * c),
-    ]
-    body_y = _unit(_cross(z, heading))
-    body_x = _cross(body_y, z)
+    ahead, left = _rows(c, s, 0.0 * c), _rows(-s, c, 0.0 * c)
+    rate, acceleration = yaw[1][..., None], yaw[2][..., None]
+    left_and_derivatives = [left, -rate * ahead, -acceleration * ahead - rate**2 * left]
+    body_x = _unit(_cross(left_and_derivatives, z))
+    body_y = _cross(z, body_x)
     R, dR, ddR = (np.stack([body_x[i], body_y[i], z[i]], axis=-1) for i in range(3))
     transposed = np.swapaxes(R, -1, -2)
     omega = _vee(transposed @ dR)

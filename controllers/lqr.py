@@ -29,8 +29,10 @@ def lqr(A, B, Q, R, N=None) -> Gain:
     S = _stable_subspace(hamiltonian, lambda re, im: re < 0.0, scale)
     if S is None or not _good(residual(S), S, Q0, A0):
         S = _scipy("solve_continuous_are", A, B, Q, R, N)
-    K = None if S is None else np.linalg.solve(R, B.T @ S + N.T)
-    if K is None or np.linalg.eigvals(A - B @ K).real.max(initial=-1.0) >= 0:
+    if S is None:
+        raise _why_not("lqr", A0, Q0, discrete=False)
+    K = np.linalg.solve(R, B.T @ S + N.T)
+    if np.linalg.eigvals(A - B @ K).real.max(initial=-1.0) >= 0:
         raise _why_not("lqr", A0, Q0, discrete=False)
     return K, S
 
@@ -58,8 +60,10 @@ def dlqr(A, B, Q, R, N=None) -> Gain:
         S = _stable_subspace(symplectic, lambda re, im: re * re + im * im < 1.0, scale)
     if S is None or not _good(residual(S), S, Q0, A0):
         S = _scipy("solve_discrete_are", A, B, Q, R, N)
-    K = None if S is None else np.linalg.solve(R + B.T @ S @ B, B.T @ S @ A + N.T)
-    if K is None or np.abs(np.linalg.eigvals(A - B @ K)).max(initial=0.0) >= 1:
+    if S is None:
+        raise _why_not("dlqr", A0, Q0, discrete=True)
+    K = np.linalg.solve(R + B.T @ S @ B, B.T @ S @ A + N.T)
+    if np.abs(np.linalg.eigvals(A - B @ K)).max(initial=0.0) >= 1:
         raise _why_not("dlqr", A0, Q0, discrete=True)
     return K, S
 

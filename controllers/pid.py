@@ -1,6 +1,8 @@
 """Joint control: PID, and inverse dynamics (computed torque), towards a posture or along a reference."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 
@@ -85,17 +87,17 @@ class InverseDynamicsControl(Controller):
     """
 
     def __init__(self, plant: Manipulator | Simulator, reference, *, kp, kd=None):
-        plant = plant.system if isinstance(plant, OdeSimulator) else plant
-        self.plant, (self.reference, start) = plant, _reference(reference)
+        self.reference, start = _reference(reference)
         n = len(start[0])
         self.kp = _per_joint("InverseDynamicsControl", "kp", kp, n)
         self.kd = 2 * np.sqrt(self.kp) if kd is None else _per_joint("InverseDynamicsControl", "kd", kd, n)
-        self._inverse = _EngineInverse(plant, n) if isinstance(plant, Simulator) else None
+        if isinstance(plant, OdeSimulator):
+            plant = cast(Manipulator, plant.system)
+        self._inverse = _EngineInverse(plant, n) if isinstance(plant, Simulator) else partial(computed_torque, plant)
 
     def __call__(self, x, t: float):
         x = np.asarray(x, float)
-        vdd = self.acceleration(x, t)
-        return computed_torque(self.plant, x, vdd) if self._inverse is None else self._inverse(x, vdd)
+        return self._inverse(x, self.acceleration(x, t))
 
     def acceleration(self, x, t: float):
         """The commanded vdot (..., nv)."""
@@ -107,7 +109,7 @@ class InverseDynamicsControl(Controller):
 class _EngineInverse:
     """Inverse dynamics by an engine's forward dynamics: vdot is affine in u, so u = u0 + B^-1 M (vdd - vdot(u0))."""
 
-    def __init__(self, sim: Simulator, n: int):
+    def __init__(self, sim: Any, n: int):  # a Simulator with `terms`
         who = "InverseDynamicsControl"
         if sim.nx != sim.ndx or sim.nx != 2 * n:
             raise ValueError(
@@ -143,18 +145,19 @@ class _EngineInverse:
         return self.u0 + inverse @ (terms.M @ (vdd - terms.vdot))
 
 
-def _reference(reference) -> tuple[Reference, tuple[np.ndarray, ...]]:
+def _reference(reference: Any) -> tuple[Reference, tuple[np.ndarray, ...]]:
     """The reference as a function, and what it says at t = 0."""
     if not callable(reference):
         q = np.atleast_1d(np.array(reference, float))
         posture = (q, np.zeros_like(q), np.zeros_like(q))
         return lambda t: posture, posture
-    start = tuple(np.atleast_1d(np.asarray(part, float)) for part in reference(0.0))
+    follow = cast(Reference, reference)
+    start = tuple(np.atleast_1d(np.asarray(part, float)) for part in follow(0.0))
     if len(start) != 3 or any(part.shape != start[0].shape or part.ndim != 1 for part in start):
         raise ValueError(
             f"a reference must return q, qdot, qddot, each (n,); at t = 0 it gave {[part.shape for part in start]}"
         )
-    return reference, start
+    return follow, start
 
 
 def _split(x, nq: int | None, joints: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

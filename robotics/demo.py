@@ -79,7 +79,7 @@ class Demo:
         lines += [f"{r.system} in {LABELS[r.backend]}: {r.message}" for r in self.rows if r.message]
         lines += list(self.skipped)
         lines += [
-            f"effort: integral of u^2; max |dx|: largest difference of any state from the first engine's, in {DURATION:g} s",
+            f"effort: integral of u^2; max |dx|: of any state, from the first engine, over all {DURATION:g} s",
             f"{self.seconds:.1f} s in all; wrote {', '.join(self.files)}",
         ]
         return "\n".join(lines)

@@ -36,8 +36,8 @@ class TaskEnv(gymnasium.Env):
     normalize_actions=True; actions outside are clipped. An action is held for `hold` steps of dt [s]. Observation:
     task.observe(x, t) as float32. Reward: -sum of task.cost.stage dt over those steps. truncated: the task's duration
     is over. terminated: the state is lost (task.lost) or the simulation diverged; the stage cost at the last state
-    then counts for all the time that was left, so that giving up never pays. info: x (nx,) float64, t [s], and at
-    the end success. reset(seed=s) starts where `robotics.episode(task, s)` starts; options={"x0": x} starts at x.
+    then counts for all the time that was left, so that giving up never pays. info: x (nx,) float64, t [s].
+    reset(seed=s) starts where `robotics.episode(task, s)` starts; options={"x0": x} starts at x.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}

@@ -142,7 +142,7 @@ def evaluate(
     policy = data.policy(sim, name)
     rows = _batch(data, sim, policy, seeds, duration) if batch else None
     if rows is None and workers > 1:
-        rows = _parallel(task, seeds, (name, backend, dt, duration), workers, progress)
+        rows = _parallel(data.name, seeds, (name, backend, dt, duration), workers, progress)
     elif rows is None:
         rows = _one_by_one(data, sim, policy, seeds, duration, progress)
     success, cost, status = (tuple(column) for column in zip(*rows, strict=True))

@@ -58,7 +58,7 @@ def pid(kp: float, ki: float, kd: float) -> Factory:
 
 
 def gravity_pd(kp, kd) -> Factory:
-    """u = u_goal + kp (q_goal - q) - kd v, u_goal holding the arm still at x_goal; kp [N m/rad], kd [N m s/rad] (n,)."""
+    """u = u_goal + kp (q_goal - q) - kd v, u_goal holding still at x_goal; kp [N m/rad], kd [N m s/rad] (n,)."""
 
     def build(task: Task, sim: Simulator) -> Policy:
         from controllers.pid import PID

@@ -90,13 +90,13 @@ def execute(config: RunConfig, monitor: Monitor | None = None) -> Run:
 
 def summarise(task: Task, run: Trajectory) -> dict:
     """status, success, reached [s] (None if it never stays), cost, effort, final state: JSON types."""
-    cost, reached = float(total_cost(task.cost, run)), float("nan")
-    if isinstance(task.success, Reached):
+    cost, success, reached = float(total_cost(task.cost, run)), bool(task.success(run)), float("nan")
+    if success and isinstance(task.success, Reached):
         reached = task.success.first_time(run)
     return {
         "status": run.status,
         "message": run.message,
-        "success": bool(task.success(run)),
+        "success": success,
         "reached": reached if np.isfinite(reached) else None,
         "cost": cost if np.isfinite(cost) else None,
         "effort": float(effort(run)),

@@ -54,7 +54,7 @@ class Reached:
             return np.zeros(run.x.shape[:-2], dtype=bool)
         last = run.t >= run.t[-1] - self.hold - 1e-9
         dx = self.difference(self.x_goal, run.x[..., last, :])
-        return (np.abs(dx) <= self.tolerance).all(axis=(-2, -1))
+        return np.asarray((np.abs(dx) <= self.tolerance).all(axis=(-2, -1)))
 
     def first_time(self, run: Trajectory) -> float:
         """The time [s] from which one run (T+1, nx) stays within the tolerance to its end; nan if it does not."""

@@ -26,10 +26,10 @@ HINGE, SLIDE, BALL, FREE = (
 
 @dataclass
 class Built:
-    """The finalised plant in its diagram, and where each MuJoCo body and joint went (Drake objects, in MuJoCo's order).
+    """The finalised plant in its diagram, and where each MuJoCo body and joint went (Drake's, in MuJoCo's order).
 
-    A 1-dof joint has MuJoCo's coordinate (qpos0 is inside its frames); a free joint is a QuaternionFloatingJoint; a ball
-    joint is a BallRpyJoint. geoms: Drake GeometryId -> MuJoCo geom, for the colliding ones.
+    A 1-dof joint has MuJoCo's coordinate (qpos0 is inside its frames); a free joint is a QuaternionFloatingJoint,
+    a ball joint a BallRpyJoint. geoms: Drake GeometryId -> MuJoCo geom, for the colliding ones.
     """
 
     plant: MultibodyPlant
@@ -173,7 +173,11 @@ def on_joint(m: mujoco.MjModel, j: int) -> list[int]:
 
 def _reflected(m: mujoco.MjModel, j: int, values: np.ndarray) -> float:
     """Armature or damping that the actuators bring to 1-dof joint j: gear^2 times their own."""
-    return sum(m.actuator_gear[i, 0] ** 2 * values[i] for i in on_joint(m, j)) if int(m.jnt_type[j]) in (HINGE, SLIDE) else 0.0
+    return (
+        sum(m.actuator_gear[i, 0] ** 2 * values[i] for i in on_joint(m, j))
+        if int(m.jnt_type[j]) in (HINGE, SLIDE)
+        else 0.0
+    )
 
 
 def _effort_limit(m: mujoco.MjModel, j: int) -> float:

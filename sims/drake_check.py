@@ -31,7 +31,7 @@ FEATURES = {
 def check(m: mujoco.MjModel, *, contact: bool, limits: bool, discrete: bool, allow: Iterable[str]) -> tuple[str, ...]:
     """The omissions, one sentence each, of a Drake plant built from m.
 
-    Raises ModelError with every feature that changes the motion and is not in `allow` (keys of FEATURES), and ValueError
+    Raises ModelError with every feature that changes the motion and is not in `allow` (keys of FEATURES), ValueError
     for a name in `allow` that is none of them.
     """
     for name in allow:
@@ -164,7 +164,7 @@ def _equalities(m: mujoco.MjModel, discrete: bool) -> list[str]:
 
 
 def carries_equality(m: mujoco.MjModel, i: int) -> bool:
-    """Whether a discrete Drake plant has this constraint: connect or weld of bodies, a linear relation of two joints."""
+    """Whether a discrete Drake plant has this constraint: connect, weld, or a linear relation of two joints."""
     eq, kind = mujoco.mjtEq, int(m.eq_type[i])
     if kind in (int(eq.mjEQ_CONNECT), int(eq.mjEQ_WELD)):
         return int(m.eq_objtype[i]) == int(mujoco.mjtObj.mjOBJ_BODY)

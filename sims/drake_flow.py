@@ -37,7 +37,7 @@ class Flow:
 
 
 class Integration:
-    """A Drake Simulator with the named integrator, error-controlled to `accuracy` where it can be, for steps of dt [s]."""
+    """A Drake Simulator with the named integrator, error-controlled to `accuracy` where it can be; steps of dt [s]."""
 
     def __init__(self, simulator: DrakesSimulator, integrator: str, accuracy: float, dt: float):
         self._simulator, self._accuracy, self._dt = simulator, accuracy, dt

@@ -8,8 +8,8 @@ Feet: point contact finds one point per pair of shapes, and a box on one point r
 meshes get spheres inside their corners, ends and rims, which touch planes (in place of the shape) and boxes and meshes
 (beside it): a face then rests on three points or more, as in MuJoCo.
 
-Stiffness: the heaviest tree of bodies on one point sinks in by PENETRATION. DISSIPATION (Hunt-Crossley) is so large that
-impacts do not bounce; STICTION_TOLERANCE is the largest creep of a contact that sticks.
+Stiffness: the heaviest tree of bodies on one point sinks in by PENETRATION. DISSIPATION (Hunt-Crossley) is so large
+that impacts do not bounce; STICTION_TOLERANCE is the largest creep of a contact that sticks.
 """
 
 import logging
@@ -70,7 +70,7 @@ def pose(pos, quat) -> RigidTransform:
 
 
 def colliding_pairs(m: mujoco.MjModel) -> Iterator[tuple[int, int, float]]:
-    """(geom, geom, sliding friction) of all pairs that MuJoCo tests, each once (its manual, "Computation: Collision")."""
+    """(geom, geom, sliding friction) of all pairs that MuJoCo tests, once (its manual, "Computation: Collision")."""
     explicit = {
         (int(a), int(b)): 0.0 if dim == 1 else float(mu)
         for a, b, dim, mu in zip(m.pair_geom1, m.pair_geom2, m.pair_dim, m.pair_friction[:, 0], strict=True)
@@ -120,7 +120,7 @@ def contact_stiffness(m: mujoco.MjModel) -> float:
 
 
 def add_collision_geometry(m: mujoco.MjModel, plant: MultibodyPlant, bodies: list, geoms: dict) -> set:
-    """Register all shapes (GeometryId -> MuJoCo geom goes into `geoms`); returns the pairs of GeometryId that may touch."""
+    """Register all shapes, GeometryId -> MuJoCo geom, in `geoms`; returns the pairs of GeometryId that may touch."""
     shapes: dict[tuple[int, float], list[tuple[Any, bool]]] = {}
     allowed = set()
     stiffness = contact_stiffness(m)
@@ -128,7 +128,10 @@ def add_collision_geometry(m: mujoco.MjModel, plant: MultibodyPlant, bodies: lis
     def copies(g: int, mu: float) -> list[tuple[Any, bool]]:
         if (g, mu) not in shapes:
             shapes[g, mu] = [
-                (plant.RegisterCollisionGeometry(bodies[m.geom_bodyid[g]], X, shape, name, _material(stiffness, mu)), foot)
+                (
+                    plant.RegisterCollisionGeometry(bodies[m.geom_bodyid[g]], X, shape, name, _material(stiffness, mu)),
+                    foot,
+                )
                 for X, shape, name, foot in _shapes(m, g, mu)
             ]
             geoms.update({gid: g for gid, _ in shapes[g, mu]})

@@ -53,10 +53,15 @@ class Layout:
         self.rotations = [
             (slice(b.q + 3, b.q + 7), slice(b.v + 3, b.v + 6), slice(b.v_drake, b.v_drake + 3)) for b in self.free
         ] + [(slice(b.q, b.q + 4), slice(b.v, b.v + 3), slice(b.v_drake, b.v_drake + 3)) for b in self.ball]
-        self._additive_q = np.setdiff1d(np.arange(self.nq), [i for q, _, _ in self.rotations for i in range(q.start, q.stop)])
+        self._additive_q = np.setdiff1d(
+            np.arange(self.nq), [i for q, _, _ in self.rotations for i in range(q.start, q.stop)]
+        )
         to_drake = {b.q + i: b.q_drake + i for b in blocks if b.kind == "plain" for i in range(b.nq)}
         to_drake |= {b.q + i: b.q_drake + 4 + i for b in self.free for i in range(3)}
-        self.additive = self._additive_q, np.array([to_drake[i] for i in self._additive_q.tolist()], int)  # suite, Drake
+        self.additive = (
+            self._additive_q,
+            np.array([to_drake[i] for i in self._additive_q.tolist()], int),
+        )  # suite, Drake
         tangent = [i for _, w, _ in self.rotations for i in range(w.start, w.stop)]
         self.additive_tangent = self._velocity_of(np.setdiff1d(np.arange(self.nv), tangent))
         self.identity = not self.rotations and bool((self._x_from == np.arange(self.nq + self.nv)).all())

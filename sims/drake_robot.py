@@ -1,5 +1,6 @@
-"""What DrakeSimulator drives: a plant with its layout, actuators and names, from a MuJoCo model or Drake's own parser."""
+"""What DrakeSimulator drives: a plant, its layout, actuators and names, from a MuJoCo model or Drake's own parser."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,12 @@ def load(
     """A robot from anything load_model takes (through the compiled MuJoCo model), or an .sdf or .urdf file or text."""
     drakes = _drake_text(model)
     if drakes is not None:
-        return _parse(*drakes, dt=dt or 1e-3, discrete=discrete, contact=contact, limits=limits, approximation=approximation)
-    return _compile(model, dt=dt, discrete=discrete, contact=contact, limits=limits, allow=allow, approximation=approximation)
+        return _parse(
+            *drakes, dt=dt or 1e-3, discrete=discrete, contact=contact, limits=limits, approximation=approximation
+        )
+    return _compile(
+        model, dt=dt, discrete=discrete, contact=contact, limits=limits, allow=allow, approximation=approximation
+    )
 
 
 def _compile(model, *, dt, discrete, contact, limits, allow, approximation) -> Robot:
@@ -113,15 +118,23 @@ def _drake_text(model) -> tuple[str, str, str] | None:
     if not isinstance(model, (str, Path)):
         return None
     if isinstance(model, str) and model.lstrip("\ufeff \t\r\n").startswith("<"):
-        head = model[:4000]
-        kind = "sdf" if "<sdf" in head else "urdf" if "<robot" in head and "<mujoco" not in head.split("<robot")[0] else None
-        return None if kind is None else (model.lstrip("\ufeff \t\r\n"), kind, "")
+        text = model.lstrip("\ufeff \t\r\n")
+        kind = {"sdf": "sdf", "robot": "urdf"}.get(_root(text))
+        return None if kind is None else (text, kind, "")
     path = Path(model).expanduser()
     if path.suffix.lower() not in (".sdf", ".urdf"):
         return None
     if not path.is_file():
-        raise ModelError(f"no model file {str(path)!r} (looked in {str(Path.cwd())!r}); give the path of an .sdf or .urdf file")
+        raise ModelError(
+            f"no model file {str(path)!r} (looked in {str(Path.cwd())!r}); give the path of an .sdf or .urdf file"
+        )
     return path.read_text(), path.suffix.lower()[1:], str(path.absolute())
+
+
+def _root(text: str) -> str:
+    """The name of the root element of an XML text; "" if it has none."""
+    match = re.match(r"(?:\s|<\?.*?\?>|<!--.*?-->|<![^-][^>]*>)*<([\w:.-]+)", text, re.DOTALL)
+    return match[1] if match else ""
 
 
 def _parse(contents, kind, path, *, dt, discrete, contact, limits, approximation) -> Robot:
@@ -133,7 +146,9 @@ def _parse(contents, kind, path, *, dt, discrete, contact, limits, approximation
     if discrete:
         plant.SetUseSampledOutputPorts(False)
         plant.set_discrete_contact_approximation(
-            getattr(DiscreteContactApproximation, {"lagged": "kLagged", "sap": "kSap", "similar": "kSimilar"}[approximation])
+            getattr(
+                DiscreteContactApproximation, {"lagged": "kLagged", "sap": "kSap", "similar": "kSimilar"}[approximation]
+            )
         )
     if contact:
         plant.RegisterAsSourceForSceneGraph(scene_graph)

@@ -37,7 +37,7 @@ class DrakeSimulator(Simulator):
     """x_next = one step of a MultibodyPlant, x = [q, v] in MuJoCo's layout and joint order (drake_layout), u = ctrl.
 
     model: anything `sims.mujoco_model.load_model` takes; the plant is built from the compiled model, and what it cannot
-    carry is a ModelError that names it, unless `allow` names the feature (`sims.drake_check.FEATURES`). An .sdf or .urdf
+    carry is a ModelError that names it, unless `allow` names the feature (sims.drake_check.FEATURES). An .sdf or .urdf
     file, or such text, goes through Drake's own parser: fixed or floating as there, joints in Drake's order.
     dt [s]: the model's if None (1 ms for SDF and URDF). integrator "discrete": MultibodyPlant(dt) with the SAP solver,
     point contact, joint damping implicit, quaternions advanced by the exponential map. Others: Drake's integrators of
@@ -124,6 +124,14 @@ class DrakeSimulator(Simulator):
             description["sha256"] = hashlib.sha256(Path(self._robot.text).read_bytes()).hexdigest()
         return description
 
+    @property
+    def position_limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """The limits (nq,), (nq,) of q in the suite's layout, as the plant has them; infinite where there are none."""
+        suite, drake = self._layout.additive
+        low, high = np.full(self._layout.nq, -np.inf), np.full(self._layout.nq, np.inf)
+        low[suite], high[suite] = self.plant.GetPositionLowerLimits()[drake], self.plant.GetPositionUpperLimits()[drake]
+        return low, high
+
     def difference(self, x, y) -> np.ndarray:
         """The tangent vector dx (..., ndx) with integrate(x, dx) = y; rotations as body-frame vectors [rad]."""
         return self._layout.difference(np.asarray(x, float), np.asarray(y, float))
@@ -208,7 +216,7 @@ class DrakeSimulator(Simulator):
         return out
 
     def contacts(self, x, u) -> list[Contact]:
-        """The contact points with force at x (nx,), u (nu,): of the step that starts there, or of the continuous plant."""
+        """The contact points with force at x (nx,), u (nu,), in the step that starts there or the continuous plant."""
         x, u = self._one(x, u)
         if not self.plant.num_collision_geometries():
             return []
@@ -235,5 +243,7 @@ class DrakeSimulator(Simulator):
     def _one(self, x, u) -> tuple[np.ndarray, np.ndarray]:
         x, u = self.check_state(x), self.check_input(u)
         if x.ndim != 1 or u.ndim != 1:
-            raise ValueError(f"drake simulator: one state ({self.nx},) and one input ({self.nu},), got {x.shape}, {u.shape}")
+            raise ValueError(
+                f"drake simulator: one state ({self.nx},) and one input ({self.nu},), got {x.shape}, {u.shape}"
+            )
         return x, self.saturate(u)

@@ -120,7 +120,7 @@ class DrakeSystemSimulator(Simulator):
             raise ModelError(f"Drake system {self._name!r} has discrete state but not one period of discrete updates")
         if dt is not None and not np.isclose(dt, timing.period_sec(), rtol=1e-12, atol=0):
             raise ValueError(
-                f"Drake system {self._name!r} updates every {timing.period_sec()} s and cannot step by {dt} s: leave dt out"
+                f"Drake system {self._name!r} updates every {timing.period_sec()} s and cannot step by {dt}: leave dt out"
             )
         return float(timing.period_sec())
 
@@ -187,8 +187,8 @@ def _is_discrete(system: Any, name: str) -> bool:
         )
     if continuous and discrete:
         raise ModelError(
-            f"Drake system {name!r} has continuous ({continuous}) and discrete ({discrete} groups) state; a Simulator has "
-            f"one kind: import the parts one by one"
+            f"Drake system {name!r} has continuous ({continuous}) and discrete ({discrete} groups) state; a Simulator "
+            f"has one kind: import the parts one by one"
         )
     if not continuous and not discrete:
         raise ModelError(f"Drake system {name!r} has no state, so there is nothing to simulate")

@@ -51,7 +51,7 @@ def _passive(robot: Robot, context, v: np.ndarray) -> np.ndarray:
 
 
 class Derivatives:
-    """A, B of the discrete update by Drake's AutoDiff, chained through the suite's layout; no contact, limits, balls."""
+    """A, B of the discrete update by Drake's AutoDiff through the suite's layout; no contact, limits, balls."""
 
     def __init__(self, robot: Robot):
         self._robot = robot
@@ -79,7 +79,7 @@ class Derivatives:
         """d [q, v]_drake / d [dq, dv, du]."""
         layout, nv = self._robot.layout, self._robot.layout.nv
         seed = np.zeros((len(x_drake), 2 * nv + nu))
-        suite, drake = layout.additive
+        _, drake = layout.additive
         seed[drake, layout.additive_tangent] = 1.0
         seed[layout.nq_drake :, nv : 2 * nv] = layout.E(R)
         for b, (quat, w, w_drake), R_k in zip(layout.free, layout.rotations, R, strict=True):

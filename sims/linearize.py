@@ -37,5 +37,5 @@ def _deviation_rate(system: System, x, y, xdot, ydot) -> np.ndarray:
     """d/dt difference(x, y) along both solutions, up to a constant where the state is a vector space."""
     if system.ndx == system.nx:
         return ydot
-    ends = (system.difference(x + h * xdot, y + h * ydot) for h in _STEP * _OFFSETS)
-    return sum(w / _STEP * end for w, end in zip(_WEIGHTS, ends, strict=True))
+    ends = np.stack([system.difference(x + h * xdot, y + h * ydot) for h in _STEP * _OFFSETS])
+    return np.tensordot(_WEIGHTS / _STEP, ends, axes=1)

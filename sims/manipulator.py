@@ -12,12 +12,14 @@ class Manipulator(Protocol):
 
     M(q) (..., nv, nv) [kg, kg m, kg m^2]; C(q, v) (..., nv, nv) with Mdot - 2 C skew; tau_g(q) (..., nv), the
     generalised force of gravity; B(q) (..., nv, nu); damping (nv,), diagonal of D; potential(q) (...) [J].
-    Leading axes may be dropped where a term is constant. Source of the convention: Tedrake, Underactuated Robotics, chapter 1, equation "manipulator equations".
+    Leading axes may be dropped where a term is constant. Source of the convention: Tedrake, Underactuated Robotics,
+    chapter 1, equation "manipulator equations".
     """
 
-    nq: int
-    nv: int
-
+    @property
+    def nq(self) -> int: ...
+    @property
+    def nv(self) -> int: ...
     def M(self, q) -> Any: ...
     def C(self, q, v) -> Any: ...
     def tau_g(self, q) -> Any: ...

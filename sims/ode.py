@@ -140,7 +140,8 @@ def integrate_events(
         raise ValueError(f"integrate_events: duration must be a positive number of seconds, got {duration!r}")
 
     def rate(t, x):
-        return system.f(x, np.asarray(u(t, x), float).reshape(system.nu))
+        with np.errstate(over="ignore", invalid="ignore"):  # a diverging run is reported, once, by its status
+            return system.f(x, np.asarray(u(t, x), float).reshape(system.nu))
 
     if not np.isfinite(rate(0.0, x0)).all():  # SciPy's step-size control would never return
         message = "xdot is not finite at t = 0: check x0, the input and the plant's parameters"

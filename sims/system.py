@@ -117,7 +117,8 @@ def solve(A, b) -> Any:
     for i in range(n):
         for j in range(i + 1, n):
             factor = A[j, i] / A[i, i]
-            A[j, i:] = A[j, i:] - factor * A[i, i:]
+            for k in range(i + 1, n):  # one by one: a CasADi scalar times an array is a CasADi vector
+                A[j, k] = A[j, k] - factor * A[i, k]
             b[j] = b[j] - factor * b[i]
     for i in reversed(range(n)):
         b[i] = (b[i] - sum((A[i, k] * b[k] for k in range(i + 1, n)), 0.0)) / A[i, i]

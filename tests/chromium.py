@@ -10,6 +10,7 @@ import shutil
 import signal
 import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,6 +133,10 @@ class Chromium:
             raise RuntimeError(f"{expression}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
+    def run(self, code: str) -> None:
+        """Run JavaScript whose value does not matter."""
+        self.evaluate(f"{{ {code}; }} 0")
+
     def wait(self, condition: str, timeout: float = 30.0) -> None:
         """Wait until a JavaScript expression is true."""
         end = time.monotonic() + timeout
@@ -146,6 +151,19 @@ class Chromium:
 
         png = base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
         return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+    def left(self) -> list[str]:
+        """The command lines of its processes that still live (a zombie whose parent does not wait is none)."""
+        out = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                state, _, group = (process / "stat").read_text().rsplit(")", 1)[1].split()[:3]
+                command = (process / "cmdline").read_text().replace("\0", " ")
+            except OSError:  # it ended meanwhile
+                continue
+            if state != "Z" and (int(group) == self.pid or self._profile in command):
+                out.append(command)
+        return out
 
     def __exit__(self, *_) -> None:
         try:

@@ -156,4 +156,4 @@ def test_bad_constraint_and_plant():
     with pytest.raises(ValueError, match=r"\(nc, 2\)"):
         actuation(np.eye(2), constraint=[[1.0, 0.0, 0.0]])
     with pytest.raises(ValueError, match="second-order"):
-        input_map(plants.VanDerPol(), np.zeros(2))
+        input_map(plants.DubinsCar(), np.zeros(3))

@@ -1,6 +1,7 @@
 """The main job: acrobot and cart-pole swing up and balance in every engine, and the engines agree."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -31,7 +32,7 @@ def test_engines_agree_over_the_whole_run(shown):
 
 @pytest.mark.slow
 def test_it_is_quick_and_leaves_a_film_a_picture_and_a_table(shown):
-    film, picture = (open(path, "rb").read() for path in shown.files)
+    film, picture = (Path(path).read_bytes() for path in shown.files)
     assert shown.seconds < 60.0
     assert b"<html" in film[:2000].lower() and 1e5 < len(film) < 20e6
     assert picture.startswith(b"\x89PNG") and len(picture) > 2e4

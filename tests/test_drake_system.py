@@ -137,7 +137,7 @@ def test_an_input_can_be_fixed(rng):
     free = DrakeSystemSimulator(to_drake(plant))
     x = rng.normal(size=2)
     assert sim.nu == 0 and (sim.step(x, []) == free.step(x, [0.7])).all()
-    with pytest.raises(ValueError, match="'u'|Available: u"):
+    with pytest.raises(ValueError, match="Available: u"):
         DrakeSystemSimulator(to_drake(plant), fixed={"torque": [0.0]})
 
 

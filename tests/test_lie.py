@@ -126,7 +126,12 @@ def test_hat_vee_and_cross(rng):
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 5)])
 def test_everything_is_batched_over_leading_axes(rng, shape):
-    q, p, w, rpy = unit(rng, *shape, 4), unit(rng, *shape, 4), rng.normal(size=(*shape, 3)), rng.normal(size=(*shape, 3))
+    q, p, w, rpy = (
+        unit(rng, *shape, 4),
+        unit(rng, *shape, 4),
+        rng.normal(size=(*shape, 3)),
+        rng.normal(size=(*shape, 3)),
+    )
     R = lie.quat_to_matrix(q)
     cases = [
         (lie.quat_multiply, (q, p)),
@@ -150,7 +155,9 @@ def test_everything_is_batched_over_leading_axes(rng, shape):
         whole = fn(*arguments)
         assert whole.shape[: len(shape)] == shape, fn.__name__
         for index in np.ndindex(shape):
-            np.testing.assert_allclose(whole[index], fn(*(a[index] for a in arguments)), atol=1e-15, err_msg=fn.__name__)
+            np.testing.assert_allclose(
+                whole[index], fn(*(a[index] for a in arguments)), atol=1e-15, err_msg=fn.__name__
+            )
 
 
 def test_normalize_survives_extremes():

@@ -245,7 +245,9 @@ def test_both_quadrotors_fly_alike(rng):
 
     def to_quat(x):
         q = lie.quat_from_rpy(x[3:6])
-        step = slope(lambda s: lie.quat_log(lie.quat_multiply(lie.quat_conjugate(q), lie.quat_from_rpy(x[3:6] + s * x[9:]))))
+        step = slope(
+            lambda s: lie.quat_log(lie.quat_multiply(lie.quat_conjugate(q), lie.quat_from_rpy(x[3:6] + s * x[9:])))
+        )
         return np.concatenate([x[:3], q, x[6:9], step])
 
     for x, u in zip(*states(rpy, rng, 10), strict=True):
@@ -273,7 +275,9 @@ def test_quadrotor_attitude_follows_the_body_rate_and_hovers(rng):
     np.testing.assert_allclose(rate, x[10:], rtol=1e-5, atol=1e-5)
     rest = np.array([0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0], float)
     np.testing.assert_allclose(plant.f(rest, plant.hover), 0.0, atol=1e-13)
-    np.testing.assert_allclose(plant.f(2 * x, u)[7:10], plant.f(np.r_[2 * x[:3], x[3:7], 2 * x[7:]], u)[7:10], rtol=1e-12)
+    np.testing.assert_allclose(
+        plant.f(2 * x, u)[7:10], plant.f(np.r_[2 * x[:3], x[3:7], 2 * x[7:]], u)[7:10], rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize("name", ["quadrotor_rpy", "planar_quadrotor"])
@@ -324,9 +328,11 @@ def test_glider_plates_push_along_their_normals(rng):
         np.testing.assert_allclose(p.f(x, u), wanted, rtol=1e-10, atol=1e-9)
 
 
-@pytest.mark.parametrize(("name", "drakes"), [("pendulum", "pendulum"), ("acrobot", "acrobot"), ("quadrotor_rpy", "quadrotor")])
+@pytest.mark.parametrize(
+    ("name", "drakes"), [("pendulum", "pendulum"), ("acrobot", "acrobot"), ("quadrotor_rpy", "quadrotor")]
+)
 def test_drakes_examples_agree(rng, name, drakes):
-    module = pytest.importorskip(f"pydrake.examples", reason="Drake is not installed")
+    module = pytest.importorskip("pydrake.examples", reason="Drake is not installed")
     system = {"pendulum": "PendulumPlant", "acrobot": "AcrobotPlant", "quadrotor": "QuadrotorPlant"}[drakes]
     drake, plant = getattr(module, system)(), make(name)
     context = drake.CreateDefaultContext()
@@ -350,7 +356,9 @@ def test_plants_are_found_by_name():
 
 
 def test_plants_need_nothing_but_numpy():
-    code = "import sims.plants as p, sys; [p.load(n)() for n in p.PLANTS]; import sims.linearize, sims.lie, sims.scalar;"
+    code = (
+        "import sims.plants as p, sys; [p.load(n)() for n in p.PLANTS]; import sims.linearize, sims.lie, sims.scalar;"
+    )
     code += "print(*{m.split('.')[0] for m in sys.modules} & {'scipy', 'casadi', 'pydrake', 'mujoco', 'matplotlib'})"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == ""

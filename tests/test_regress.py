@@ -57,11 +57,11 @@ def test_tolerance_is_relative_to_the_size_of_the_signal():
     t = replace(task(), golden=replace(task().golden, tolerance=1e-3))
     sim, step = t.simulator(), np.array([0, 1])
     x, u = np.array([[1000.0, 0.0, 0.0]] * 2), np.zeros((2, 1))
-    run = Trajectory(0.01 * np.arange(3), np.concatenate([x, x[:1]]) + [0.9, 0.0, 0.0], u)
+    run = Trajectory(0.01 * np.arange(3), np.concatenate([x, x[:1]]) + np.array([0.9, 0.0, 0.0]), u)
     assert regress.compare(t, sim, step, x, u, run).ok
-    moved = Trajectory(run.t, run.x + [0.2, 0.0, 0.0], u)
+    moved = Trajectory(run.t, run.x + np.array([0.2, 0.0, 0.0]), u)
     assert regress.compare(t, sim, step, x, u, moved).signal == "x"
-    drift = Trajectory(run.t, run.x + [0.0, 0.0, 2e-3], u)
+    drift = Trajectory(run.t, run.x + np.array([0.0, 0.0, 2e-3]), u)
     assert regress.compare(t, sim, step, x, u, drift).signal == "heading"
 
 
@@ -95,5 +95,5 @@ def test_first_difference_is_bitwise():
     later = x.copy()
     later[2, 1] = 5e-324
     assert "'v' at step 2" in regress.first_difference(a, Trajectory(t, later, u), names_)
-    assert "'f' at step 1" in regress.first_difference(a, Trajectory(t, x, u + [[0.0], [1.0]]), names_)
+    assert "'f' at step 1" in regress.first_difference(a, Trajectory(t, x, u + np.array([[0.0], [1.0]])), names_)
     assert "shape" in regress.first_difference(a, Trajectory(t[:2], x[:2], u[:1]), names_)

@@ -1,5 +1,7 @@
 """Laws that hold for every task of the registry, and the interval that every rate comes with."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest
@@ -71,6 +73,13 @@ def test_observations_batch_and_forget_whole_turns(name, rng):
     turned = x.copy()
     turned[..., list(task.observe.angles)] += 2 * np.pi
     assert np.allclose(task.observe(turned, 0.0), obs, atol=1e-12)
+
+
+def test_the_table_in_the_docs_is_the_registry():
+    text = (Path(__file__).parent.parent / "docs" / "tasks.md").read_text()
+    for task in map(registry.make, NAMES):
+        row = f"| `{task.name}` | {', '.join(task.simulators)} | {', '.join(task.controllers)} | {task.description} |"
+        assert row in text, row
 
 
 @pytest.mark.parametrize("name", ["acrobat", "", "cart pole"])

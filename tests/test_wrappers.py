@@ -155,7 +155,7 @@ def test_delay_destabilises_as_the_phase_margin_says():
             big[2 : n - 1, 3:] = np.eye(steps - 1)
             big[n - 1, :2] = -K[0]
         stable = np.abs(np.linalg.eigvals(big)).max() < 1
-        run = simulate(sim, Delay(LinearFeedback(K, upright), steps * DT), upright + [1e-4, 0.0], 4.0)
+        run = simulate(sim, Delay(LinearFeedback(K, upright), steps * DT), [np.pi + 1e-4, 0.0], 4.0)
         assert (np.abs(run.x[-1] - upright).max() < 1e-4) == stable, steps
     assert not stable  # the last one of the list
 

@@ -1,6 +1,8 @@
 """`swingup run`: one run of a task, kept in a folder that says how to make it again."""
 
 import argparse
+import contextlib
+import sys
 from pathlib import Path
 
 from robotics.cli import output
@@ -102,11 +104,12 @@ def _show(arguments: argparse.Namespace, made, folder: Path) -> list[str]:
     if arguments.video:
         files.append(viewer.record_video(made.sim, made.trajectory, arguments.video))
     if arguments.plot:
-        written = viewer.plot_run(made.sim, made.trajectory, folder / "plot")
-        files += list(written) if isinstance(written, (list, tuple)) else [written]
+        written = viewer.plot_run(made.sim, made.trajectory, folder / "plot", make(made.config.task).cost)
+        files += written
     if arguments.live:
         policy = make(made.config.task).policy(made.sim, made.config.controller)
-        viewer.run_live(made.sim, policy, made.trajectory.x[0], duration=made.config.duration)
+        with contextlib.redirect_stdout(sys.stderr if arguments.json else sys.stdout):
+            viewer.run_live(made.sim, policy, made.trajectory.x[0], duration=made.config.duration)
     return [str(f) for f in files]
 
 

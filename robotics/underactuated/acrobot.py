@@ -41,7 +41,7 @@ def acrobot(*, torque_limit: float = 20.0) -> Task:
         difference=WRAPPED,
         observe=Observe(angles=(0, 1)),
         hold=10,
-        golden=Golden("swing_up", duration=3.0),
+        golden=Golden("swing_up", duration=3.0, tolerance=1e-5),
     )
 
 
@@ -81,7 +81,7 @@ def pendubot(*, torque_limit: float = 25.0) -> Task:
         difference=WRAPPED,
         observe=Observe(angles=(0, 1)),
         hold=10,
-        golden=Golden("swing_up", duration=3.0),
+        golden=Golden("swing_up", duration=3.0, tolerance=1e-5),
     )
 
 

@@ -39,7 +39,7 @@ def cartpole(*, force_limit: float = 60.0) -> Task:
         observe=Observe(angles=(1,)),
         lost=lambda x: np.abs(x[..., 0]) > 8.0,  # the rail of the model ends there
         hold=4,
-        golden=Golden("swing_up", duration=5.0),
+        golden=Golden("swing_up", duration=5.0, tolerance=1e-5),
     )
 
 

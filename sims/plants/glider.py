@@ -15,8 +15,8 @@ class Glider(System):
     v_n its component along the normal (lift and drag coefficients 2 sin a cos a and 2 sin^2 a). s, c: sine and cosine
     of the pitch theta, positive nose down (about +y); se, ce: of theta + phi.
     x = [x, z [m], pitch, elevator phi [rad], xdot, zdot [m/s], pitchdot [rad/s]], u = [elevator rate [rad/s]],
-    |u| <= rate_limit. Areas Sw, Se [m^2]; lw, le, lh [m]: centre of mass to wing, hinge to elevator centre, centre of
-    mass to hinge; I [kg m^2], m [kg], rho [kg/m^3], g [m/s^2].
+    |u| <= rate_limit. Areas Sw, Se [m^2]; lw, le, lh [m]: wing behind the centre of mass, elevator's centre behind
+    its hinge, hinge behind the centre of mass; I [kg m^2], m [kg], rho [kg/m^3], g [m/s^2].
     published=True reproduces the numbers of perching.ipynb in Underactuated Robotics, which overwrites the state while
     it computes the derivative: there the wing's force points along [sin pitchdot, cos pitchdot], not [s, c], and the
     elevator's lever is lh cos u + le, not lh cos phi + le. Use it only to compare with results of that notebook.

@@ -91,7 +91,10 @@ class NPole(System):
             for j in range(i):
                 both = first[i] * lengths[j] * np.cos(phi[i] - phi[j])
                 corner[i + 1][j + 1] = corner[j + 1][i + 1] = both
-        return stack(_relative_rows(corner))
+        rows = _relative_rows(corner)
+        return stack(
+            [[rows[max(i, j)][min(i, j)] for j in range(self.nv)] for i in range(self.nv)]
+        )  # exactly symmetric
 
     def C(self, q, v):
         phi, rate, first = self._absolute(q), self._absolute(v), self._moments()

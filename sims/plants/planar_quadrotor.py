@@ -10,9 +10,9 @@ from sims.system import System, stack
 
 @dataclass(frozen=True)
 class PlanarQuadrotor(System):
-    """m xdd = -(u1 + u2) sin theta, m ydd = (u1 + u2) cos theta - m g, I thetadd = r (u1 - u2).
+    """m xdd = -(u1 + u2) sin theta, m zdd = (u1 + u2) cos theta - m g, I thetadd = r (u1 - u2).
 
-    x = [x, y [m], theta [rad], xdot, ydot [m/s], thetadot [rad/s]], y up, theta counter-clockwise, 0 level;
+    x = [x, z [m], theta [rad], xdot, zdot [m/s], thetadot [rad/s]], z up, theta counter-clockwise, 0 level;
     u = [right, left rotor thrust [N]], thrust_min <= u <= thrust_max; mass m [kg], inertia I [kg m^2], rotors at
     r [m] from the centre, g [m/s^2]. Source: Tedrake, Underactuated Robotics, chapter 3, "planar quadrotor", with the
     parameters of its Quadrotor2D (Bouadi, Bouchoucha and Tadjine, 2007).
@@ -26,7 +26,7 @@ class PlanarQuadrotor(System):
     thrust_max: float = np.inf
 
     nx, nu, nq, nv = 6, 2, 3, 3
-    x_names = ("x", "y", "theta", "xdot", "ydot", "thetadot")
+    x_names = ("x", "z", "theta", "xdot", "zdot", "thetadot")
     u_names = ("thrust_right", "thrust_left")
 
     @property
@@ -74,5 +74,5 @@ class PlanarQuadrotor(System):
         return self.m * self.g * q[..., 1]
 
     def energy(self, x):
-        """Kinetic plus potential energy (...) [J], zero at rest at y = 0."""
+        """Kinetic plus potential energy (...) [J], zero at rest at z = 0."""
         return manipulator.energy(self, x)

@@ -30,12 +30,16 @@ class Quadrotor(System):
     thrust_min: float = -np.inf
     thrust_max: float = np.inf
 
-    nx, nu, nq, nv, ndx = 13, 4, 7, 6, 12
+    nx, nu, nq, nv = 13, 4, 7, 6
     x_names = ("x", "y", "z", "qw", "qx", "qy", "qz", "vx", "vy", "vz", "wx", "wy", "wz")
     u_names = ("thrust_front", "thrust_left", "thrust_back", "thrust_right")
 
     def __post_init__(self):
         object.__setattr__(self, "I", rotors.principal_inertia("Quadrotor", self.I))
+
+    @property
+    def ndx(self) -> int:
+        return 12
 
     @property
     def u_max(self) -> np.ndarray:

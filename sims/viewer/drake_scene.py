@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from pydrake import geometry as g
 from pydrake.geometry import Role, SceneGraph, SceneGraphInspector
+from pydrake.multibody.tree import BodyIndex
 
 from sims.drake_sim import DrakeSimulator
 from sims.viewer import geometry
@@ -38,7 +39,7 @@ def _parsed_by_drake(text: str) -> bool:
 def _shapes(sim: DrakeSimulator, names: list[str]) -> list[Shape]:
     inspector = next(s for s in sim.diagram.GetSystems() if isinstance(s, SceneGraph)).model_inspector()
     plant, out = sim.plant, []
-    bodies = [plant.get_body(index) for index in plant.GetBodyIndices()]  # the world first, then as body_names
+    bodies = [plant.get_body(BodyIndex(i)) for i in range(plant.num_bodies())]  # the world first, then as body_names
     for body, name in zip(bodies, ["world", *names], strict=True):
         frame = plant.GetBodyFrameIdOrThrow(body.index())
         ids = inspector.GetGeometries(frame, Role.kIllustration) or inspector.GetGeometries(frame, Role.kProximity)

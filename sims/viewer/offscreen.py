@@ -22,8 +22,6 @@ class Offscreen:
     """
 
     def __init__(self, model: mujoco.MjModel, view: View, *, width: int, height: int, shadows: bool, samples: int):
-        if not (0 < width <= 8192 and 0 < height <= 8192):
-            raise ValueError(f"picture: width and height must be in 1 ... 8192 pixels, got {width} x {height}")
         self.model = copy.copy(model)
         self.model.vis.global_.offwidth, self.model.vis.global_.offheight = width, height
         self.model.vis.global_.fovy = view.fov

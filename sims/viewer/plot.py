@@ -36,20 +36,26 @@ def _draw(sim: Simulator, run: Trajectory, cost) -> bytes:
         raise MissingDependency("plots need matplotlib: pip install matplotlib") from error
     import io
 
-    figure = Figure(figsize=(11, 7.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(2, 3 if cost is not None else 2)
     nq = position_count(sim)
-    _curves(panels[0, 0], run.t, run.x[:, :nq], sim.x_names[:nq], "positions" if nq < sim.nx else "states")
+    panels = [lambda axes: _curves(axes, run.t, run.x[:, :nq], sim.x_names[:nq], "positions" if nq < sim.nx else "states")]
     if nq < sim.nx:
-        _curves(panels[0, 1], run.t, run.x[:, nq:], sim.x_names[nq:], "velocities")
-    else:
-        panels[0, 1].set_visible(False)
-    _inputs(panels[1, 0], sim, run)
-    _phase(panels[1, 1], sim, run, nq)
+        panels.append(lambda axes: _curves(axes, run.t, run.x[:, nq:], sim.x_names[nq:], "velocities"))
+    if sim.nu:
+        panels.append(lambda axes: _inputs(axes, sim, run))
+    pairs = _phase_pairs(sim, nq)
+    if pairs:
+        panels.append(lambda axes: _phase(axes, sim, run, pairs))
     if cost is not None:
-        _costs(panels[0, 2], run, cost)
-        panels[1, 2].set_visible(False)
+        panels.append(lambda axes: _costs(axes, run, cost))
+    columns = min(len(panels), 2 if len(panels) <= 4 else 3)
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(5.5 * columns, 3.75 * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    places = figure.subplots(rows, columns, squeeze=False).ravel()
+    for draw, axes in zip(panels, places, strict=False):
+        draw(axes)
+    for axes in places[len(panels) :]:
+        axes.remove()
     status = "" if run.status == "ok" else f", {run.status}"
     figure.suptitle(f"{sim.backend}, dt = {sim.dt:g} s, {run.t[-1] - run.t[0]:g} s{status}")
     out = io.BytesIO()
@@ -77,14 +83,13 @@ def _curves(axes, t: np.ndarray, values: np.ndarray, names, title: str) -> None:
 
 
 def _inputs(axes, sim: Simulator, run: Trajectory) -> None:
-    if sim.nu == 0:
-        axes.set(title="no inputs")
-        return
+    """Inputs as held; limits as dotted lines where the inputs come near them."""
     held = np.concatenate([run.u, run.u[-1:]]) if len(run) else np.zeros((1, sim.nu))
+    largest = float(np.abs(held).max())
     for i in range(min(sim.nu, _MOST_CURVES)):
         (line,) = axes.step(run.t, held[:, i], where="post", label=sim.u_names[i], linewidth=1.2)
         for limit in (sim.u_min[i], sim.u_max[i]):
-            if np.isfinite(limit):
+            if abs(limit) <= 1.5 * largest:
                 axes.axhline(limit, color=line.get_color(), linestyle=":", linewidth=0.8)
     left_out = sim.nu - _MOST_CURVES
     axes.set(title="inputs" + (f" (first {_MOST_CURVES}, {left_out} more in the CSV)" if left_out > 0 else ""), xlabel="t [s]")
@@ -92,22 +97,21 @@ def _inputs(axes, sim: Simulator, run: Trajectory) -> None:
     axes.legend(fontsize="x-small", ncols=1 + min(sim.nu, _MOST_CURVES) // 6, framealpha=0.7)
 
 
-def _phase(axes, sim: Simulator, run: Trajectory, nq: int) -> None:
+def _phase_pairs(sim: Simulator, nq: int) -> list[tuple[int, int]]:
     """Velocity over position of up to four joints; the first two states of a plant that is not second-order."""
-    if nq < sim.nx and sim.nx == 2 * nq:
-        pairs = [(i, nq + i) for i in range(min(nq, 4))]
-    else:
-        pairs = [(0, 1)] if nq == sim.nx > 1 else []
+    if sim.nx == 2 * nq:
+        return [(i, nq + i) for i in range(min(nq, 4))]
+    return [(0, 1)] if nq == sim.nx > 1 else []
+
+
+def _phase(axes, sim: Simulator, run: Trajectory, pairs: list[tuple[int, int]]) -> None:
     for i, j in pairs:
         (line,) = axes.plot(run.x[:, i], run.x[:, j], label=f"{sim.x_names[j]} over {sim.x_names[i]}", linewidth=1.0)
         axes.plot(run.x[0, i], run.x[0, j], "o", color=line.get_color(), markersize=5)
         axes.plot(run.x[-1, i], run.x[-1, j], "s", color=line.get_color(), markersize=5)
     axes.set(title="phase portrait (from dot to square)")
     axes.grid(alpha=0.3)
-    if pairs:
-        axes.legend(fontsize="x-small", framealpha=0.7)
-    else:
-        axes.set_visible(False)
+    axes.legend(fontsize="x-small", framealpha=0.7)
 
 
 def _costs(axes, run: Trajectory, cost) -> None:

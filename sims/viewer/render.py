@@ -100,6 +100,8 @@ class _Studio:
 
     def __init__(self, sim: Simulator, run: Trajectory, *, width, height, shadows, samples, contacts: bool):
         _check(sim, run, contacts)
+        if not (0 < width <= 8192 and 0 < height <= 8192):
+            raise ValueError(f"picture: width and height must be in 1 ... 8192 pixels, got {width} x {height}")
         if not find_spec("mujoco"):
             raise MissingDependency("pictures and videos are drawn by MuJoCo: pip install mujoco")
         import mujoco
