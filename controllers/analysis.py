@@ -50,7 +50,7 @@ def controllable(A, B, *, names: Sequence[str] = ()) -> Hautus:
     A (n, n), B (n, m); names: of the states, for the message. Continuous and discrete time alike. Source: Hautus,
     "Controllability and observability conditions of linear autonomous systems", 1969; Popov, Belevitch.
     """
-    return _verdict("controllable", _failing(*_pair(A, B), np.linalg.eigvals(A)), names)
+    return _verdict("controllable", _failing(*pair(A, B), np.linalg.eigvals(A)), names)
 
 
 def stabilisable(A, B, *, discrete: bool = False, names: Sequence[str] = ()) -> Hautus:
@@ -58,7 +58,7 @@ def stabilisable(A, B, *, discrete: bool = False, names: Sequence[str] = ()) -> 
 
     Those have Re lambda >= 0, or with discrete=True |lambda| >= 1. A (n, n), B (n, m). Source: Hautus, 1969.
     """
-    A, B = _pair(A, B)
+    A, B = pair(A, B)
     return _verdict("stabilisable", _failing(A, B, _lasting(A, discrete)), names)
 
 
@@ -74,7 +74,7 @@ def detectable(A, C, *, discrete: bool = False, names: Sequence[str] = ()) -> Ha
 
 def controllability_matrix(A, B) -> np.ndarray:
     """[B, A B, ..., A^(n-1) B], shape (n, n m); its singular values grade directions. Kalman, 1960."""
-    A, B = _pair(A, B)
+    A, B = pair(A, B)
     blocks = [B]
     for _ in range(len(A) - 1):
         blocks.append(A @ blocks[-1])
@@ -188,7 +188,8 @@ def _lasting(A: np.ndarray, discrete: bool) -> np.ndarray:
     return eigenvalues[eigenvalues.real >= -MARGIN * max(np.linalg.norm(A), 1e-300)]
 
 
-def _pair(A, B) -> tuple[np.ndarray, np.ndarray]:
+def pair(A, B) -> tuple[np.ndarray, np.ndarray]:
+    """A (n, n), B (n, m) as finite float64 matrices; ValueError otherwise."""
     A, B = np.asarray(A, float), np.asarray(B, float)
     if A.ndim != 2 or A.shape[0] != A.shape[1]:
         raise ValueError(f"A must be square, (n, n), got {A.shape}")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from controllers.analysis import Mode, detectable, stabilisable
+from controllers.analysis import MARGIN, detectable, pair, stabilisable
 
 Gain = tuple[np.ndarray, np.ndarray]
 
@@ -17,24 +17,23 @@ def lqr(A, B, Q, R, N=None) -> Gain:
     semidefinite, (A, B) not stabilisable, or if a mode on the imaginary axis costs nothing; the message names the mode.
     Source: Kalman, 1960; solved by the ordered Schur form of the Hamiltonian (Laub, 1979).
     """
-    A, B, Q, R, N = _checked("lqr", A, B, Q, R, N, discrete=False)
-    Ri = np.linalg.inv(R)
-    A0, G, Q0 = A - B @ Ri @ N.T, B @ Ri @ B.T, Q - N @ Ri @ N.T
+    A, B, Q, R, N = _checked("lqr", A, B, Q, R, N)
+    A0, G, Q0 = _without_cross_term(A, B, Q, R, N)
 
-    def residual(S):
-        return A0.T @ S + S @ A0 - S @ G @ S + Q0
+    def gain(S):
+        return np.linalg.solve(R, B.T @ S + N.T)
 
-    scale = _scale(Q0, G)
-    hamiltonian = np.block([[A0, -scale * G], [-Q0 / scale, -A0.T]])
+    scale, n = _scale(Q0, G), len(A)
+    hamiltonian = np.empty((2 * n, 2 * n))
+    hamiltonian[:n, :n], hamiltonian[:n, n:] = A0, -scale * G
+    hamiltonian[n:, :n], hamiltonian[n:, n:] = -Q0 / scale, -A0.T
     S = _stable_subspace(hamiltonian, lambda re, im: re < 0.0, scale)
-    if S is None or not _good(residual(S), S, Q0, A0):
-        S = _scipy("solve_continuous_are", A, B, Q, R, N)
-    if S is None:
-        raise _why_not("lqr", A0, Q0, discrete=False)
-    K = np.linalg.solve(R, B.T @ S + N.T)
-    if np.linalg.eigvals(A - B @ K).real.max(initial=-1.0) >= 0:
-        raise _why_not("lqr", A0, Q0, discrete=False)
-    return K, S
+    if S is not None and _good(A0.T @ S + S @ A0 - S @ G @ S + Q0, S, Q0, A0):
+        K = gain(S)
+        if _slowest(A - B @ K, discrete=False) < -MARGIN * np.abs(A).max():
+            return K, S
+    _refuse("lqr", A, B, A0, Q0, discrete=False)
+    return _by_scipy("lqr", "solve_continuous_are", A, B, Q, R, N, gain, discrete=False)
 
 
 def dlqr(A, B, Q, R, N=None) -> Gain:
@@ -44,28 +43,26 @@ def dlqr(A, B, Q, R, N=None) -> Gain:
     `lqr`, with |lambda| = 1 in place of the imaginary axis. Source: Pappas, Laub and Sandell, 1980 (ordered Schur
     form of the symplectic matrix; the generalised Schur form of SciPy where A is close to singular).
     """
-    A, B, Q, R, N = _checked("dlqr", A, B, Q, R, N, discrete=True)
-    Ri = np.linalg.inv(R)
-    A0, G, Q0 = A - B @ Ri @ N.T, B @ Ri @ B.T, Q - N @ Ri @ N.T
+    A, B, Q, R, N = _checked("dlqr", A, B, Q, R, N)
+    A0, G, Q0 = _without_cross_term(A, B, Q, R, N)
 
-    def residual(S):
-        return A0.T @ np.linalg.solve(np.eye(len(A)) + S @ G, S @ A0) - S + Q0
+    def gain(S):
+        return np.linalg.solve(R + B.T @ S @ B, B.T @ S @ A + N.T)
 
-    S = None
+    scale, n = _scale(Q0, G), len(A)
     if np.linalg.cond(A0) < 1e6:
-        scale = _scale(Q0, G)
         AiT = np.linalg.inv(A0).T
         GA, Qs = scale * G @ AiT, Q0 / scale
-        symplectic = np.block([[A0 + GA @ Qs, -GA], [-AiT @ Qs, AiT]])
+        symplectic = np.empty((2 * n, 2 * n))
+        symplectic[:n, :n], symplectic[:n, n:] = A0 + GA @ Qs, -GA
+        symplectic[n:, :n], symplectic[n:, n:] = -AiT @ Qs, AiT
         S = _stable_subspace(symplectic, lambda re, im: re * re + im * im < 1.0, scale)
-    if S is None or not _good(residual(S), S, Q0, A0):
-        S = _scipy("solve_discrete_are", A, B, Q, R, N)
-    if S is None:
-        raise _why_not("dlqr", A0, Q0, discrete=True)
-    K = np.linalg.solve(R + B.T @ S @ B, B.T @ S @ A + N.T)
-    if np.abs(np.linalg.eigvals(A - B @ K)).max(initial=0.0) >= 1:
-        raise _why_not("dlqr", A0, Q0, discrete=True)
-    return K, S
+        if S is not None and _good(A0.T @ np.linalg.solve(np.eye(n) + S @ G, S @ A0) - S + Q0, S, Q0, A0):
+            K = gain(S)
+            if _slowest(A - B @ K, discrete=True) < 1 - MARGIN:
+                return K, S
+    _refuse("dlqr", A, B, A0, Q0, discrete=True)
+    return _by_scipy("dlqr", "solve_discrete_are", A, B, Q, R, N, gain, discrete=True)
 
 
 def zoh(A, B, dt: float) -> Gain:
@@ -131,19 +128,19 @@ def weights(who: str, n: int, nu: int, Q, R, N=None) -> tuple[np.ndarray, np.nda
     return Q, R, np.zeros((n, nu)) if N is None else N
 
 
-def _checked(who: str, A, B, Q, R, N, discrete: bool):
-    A, B = np.asarray(A, float), np.asarray(B, float)
+def _checked(who: str, A, B, Q, R, N):
     try:
-        verdict = stabilisable(A, B, discrete=discrete)
+        A, B = pair(A, B)
     except ValueError as error:
         raise ValueError(f"{who}: {error}") from None
-    Q, R, N = weights(who, len(A), B.shape[1], Q, R, N)
-    if not verdict:
-        raise ValueError(
-            f"{who}: (A, B) is {verdict.message}. No input reaches it and it does not decay: drop that state, use "
-            "another actuator, or, if a constraint holds it, project it out (constrained_lqr)"
-        )
-    return A, B, Q, R, N
+    return A, B, *weights(who, len(A), B.shape[1], Q, R, N)
+
+
+def _without_cross_term(A, B, Q, R, N) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A - B R^-1 N', B R^-1 B', Q - N R^-1 N': the same problem in v = u + R^-1 N'x."""
+    solved = np.linalg.solve(R, np.hstack([B.T, N.T]))
+    BR, NR = solved[:, : len(A)], solved[:, len(A) :]
+    return A - B @ NR, B @ BR, Q - N @ NR
 
 
 def _symmetric(who: str, name: str, M, size: int) -> np.ndarray:
@@ -185,28 +182,40 @@ def _good(residual: np.ndarray, S: np.ndarray, Q: np.ndarray, A: np.ndarray) -> 
     return bool(np.isfinite(residual).all() and np.linalg.norm(residual) <= 1e-11 * size)
 
 
-def _scipy(solver: str, A, B, Q, R, N) -> np.ndarray | None:
+def _by_scipy(who: str, solver: str, A, B, Q, R, N, gain: Callable, discrete: bool) -> Gain:
+    """SciPy's solver, slower and for worse conditioned problems; ValueError where it fails as well."""
     from scipy import linalg
 
     try:
         S = getattr(linalg, solver)(A, B, Q, R, s=N)
+        K = gain(S)
+        solved = _slowest(A - B @ K, discrete) < (1.0 if discrete else 0.0)
     except np.linalg.LinAlgError:
-        return None
-    return 0.5 * (S + S.T)
-
-
-def _why_not(who: str, A: np.ndarray, Q: np.ndarray, discrete: bool) -> ValueError:
-    """The error where the Riccati equation has no stabilising solution: names the mode on the boundary that is free."""
-    edge = [mode for mode in detectable(A, Q, discrete=discrete).modes if _on_boundary(mode, discrete)]
-    if edge:
-        return ValueError(
-            f"{who}: Q puts no weight on {edge[0].describe()}, which neither grows nor decays: the cheapest u leaves "
-            "it alone and no stabilising K is optimal; give that state a weight in Q"
+        solved = False
+    if not solved:
+        raise ValueError(
+            f"{who}: the Riccati equation is too badly scaled for float64: bring x, u, Q and R closer to 1"
         )
-    return ValueError(
-        f"{who}: the Riccati equation is too badly scaled to solve in float64: scale x, u, Q and R towards 1"
-    )
+    return K, 0.5 * (S + S.T)
 
 
-def _on_boundary(mode: Mode, discrete: bool) -> bool:
-    return abs(abs(mode.eigenvalue) - 1 if discrete else mode.eigenvalue.real) < 1e-6
+def _slowest(A: np.ndarray, discrete: bool) -> float:
+    """The largest |eigenvalue| (discrete) or real part of one."""
+    eigenvalues = np.linalg.eigvals(A)
+    return float((np.abs(eigenvalues) if discrete else eigenvalues.real).max())
+
+
+def _refuse(who: str, A, B, A0, Q0, discrete: bool) -> None:
+    """ValueError where no stabilising gain is optimal; it names the mode that is out of reach or costs nothing."""
+    verdict = stabilisable(A, B, discrete=discrete)
+    if not verdict:
+        raise ValueError(
+            f"{who}: (A, B) is {verdict.message}. No input reaches it and it does not decay: drop that state, use "
+            "another actuator, or, if a constraint holds it, project it out (constrained_lqr)"
+        )
+    for mode in detectable(A0, Q0, discrete=discrete).modes:
+        if abs(abs(mode.eigenvalue) - 1 if discrete else mode.eigenvalue.real) < 1e-6:
+            raise ValueError(
+                f"{who}: Q puts no weight on {mode.describe()}, which neither grows nor decays: the cheapest u leaves "
+                "it alone and no stabilising K is optimal; give that state a weight in Q"
+            )

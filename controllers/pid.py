@@ -20,10 +20,10 @@ class PID(Controller):
 
     reference: a posture q_d (n,), where v_d = 0 and the derivative acts on the measurement alone, or a function
     t -> (q, v, vdot). kp, ki, kd: (n,) or scalars, N m/rad, N m/(rad s), N m s/rad or their linear kin. u is clipped to
-    [u_min, u_max], and while it is, a joint's integral does not grow further (clamping). joints: indices of q; nq: size
-    of q, half of nx unless told. u_goal (n,): added to u, for instance gravity. The integral uses the time between
-    calls and starts anew at reset or when time runs backward. Raises ValueError for sizes that do not fit.
-    Source: Astrom and Hagglund, Advanced PID Control, 2006, sections 3.3 to 3.5.
+    [u_min, u_max], and while it is, a joint's integral does not grow further (clamping). joints: indices into q, where
+    x = [q, v]; nq: size of q, half of nx unless told, 7 + n beside a free joint. u_goal (n,): added to u, for instance
+    gravity. The integral uses the time between calls and starts anew at reset or when time runs backward. Raises
+    ValueError for sizes that do not fit. Source: Astrom and Hagglund, Advanced PID Control, 2006, sections 3.3 to 3.5.
     """
 
     def __init__(
@@ -161,9 +161,10 @@ def _reference(reference: Any) -> tuple[Reference, tuple[np.ndarray, ...]]:
 
 
 def _split(x, nq: int | None, joints: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """q and v of the joints; a free joint, whose q is longer than its v, comes first."""
     nq = x.shape[-1] // 2 if nq is None else nq
-    q, v = x[..., :nq], x[..., nq : 2 * nq]
-    return (q, v) if joints is None else (q[..., joints], v[..., joints])
+    q, v = x[..., :nq], x[..., nq:]
+    return (q, v) if joints is None else (q[..., joints], v[..., joints - (q.shape[-1] - v.shape[-1])])
 
 
 def _per_joint(who: str, name: str, value, n: int, *, signed: bool = False) -> np.ndarray:

@@ -160,8 +160,8 @@ def _film(trajectories: dict, path: Path) -> Path:
     engines = list(dict.fromkeys(backend for _, backend in trajectories))
     for (system, backend), run in trajectories.items():
         sim = make(system).simulator(backend)
-        shift = (5.0 * engines.index(backend), -3.5 * SYSTEMS.index(system), 0.0)
-        film.add(sim, run, label=f"{system}, {LABELS[backend]}", offset=shift)
+        shift = (5.0 * engines.index(backend), -4.0 * SYSTEMS.index(system), -0.02 * SYSTEMS.index(system))  # one floor above
+        film.add(sim, run, label=LABELS[backend] if system == SYSTEMS[0] else "", offset=shift)
     return film.save(path)
 
 

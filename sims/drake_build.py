@@ -9,11 +9,11 @@ from pydrake.common.eigen_geometry import Quaternion
 from pydrake.geometry import SceneGraph
 from pydrake.math import RigidTransform, RotationMatrix
 from pydrake.multibody import tree
-from pydrake.multibody.plant import DiscreteContactApproximation, MultibodyPlant
-from pydrake.systems.framework import DiagramBuilder
+from pydrake.multibody.plant import MultibodyPlant
 
 from sims.drake_check import carries_equality, disabled, has_contact, has_limits, name_of
-from sims.drake_geometry import STICTION_TOLERANCE, add_collision_geometry, filter_collisions, pose, quiet
+from sims.drake_diagram import connect, quiet, set_approximation
+from sims.drake_geometry import STICTION_TOLERANCE, add_collision_geometry, filter_collisions, pose
 from sims.errors import ModelError
 
 HINGE, SLIDE, BALL, FREE = (
@@ -51,9 +51,7 @@ def build(
     """
     plant, scene_graph = MultibodyPlant(dt), SceneGraph()
     if dt > 0:
-        plant.SetUseSampledOutputPorts(False)  # else there is no periodic discrete update to evaluate
-        names = {"lagged": "kLagged", "sap": "kSap", "similar": "kSimilar"}
-        plant.set_discrete_contact_approximation(getattr(DiscreteContactApproximation, names[approximation]))
+        set_approximation(plant, approximation)
     plant.set_adjacent_bodies_collision_filters(False)  # MuJoCo's own filter rules are applied below
     plant.RegisterAsSourceForSceneGraph(scene_graph)
     plant.set_stiction_tolerance(STICTION_TOLERANCE)
@@ -73,18 +71,6 @@ def build(
         filter_collisions(scene_graph, list(out.geoms), allowed)
     out.diagram = connect(plant, scene_graph)
     return out
-
-
-def connect(plant: MultibodyPlant, scene_graph: SceneGraph) -> Any:
-    """The diagram of a finalised plant and its scene graph; ports "applied_generalized_force" and "state"."""
-    builder = DiagramBuilder()
-    builder.AddNamedSystem("plant", plant)
-    builder.AddNamedSystem("scene_graph", scene_graph)
-    builder.Connect(scene_graph.get_query_output_port(), plant.get_geometry_query_input_port())
-    builder.Connect(plant.get_geometry_pose_output_port(), scene_graph.get_source_pose_port(plant.get_source_id()))
-    builder.ExportInput(plant.get_applied_generalized_force_input_port(), "applied_generalized_force")
-    builder.ExportOutput(plant.get_state_output_port(), "state")
-    return builder.Build()
 
 
 def _inertia(m: mujoco.MjModel, b: int) -> tree.SpatialInertia:

@@ -12,9 +12,7 @@ Stiffness: the heaviest tree of bodies on one point sinks in by PENETRATION. DIS
 that impacts do not bounce; STICTION_TOLERANCE is the largest creep of a contact that sticks.
 """
 
-import logging
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import mujoco
@@ -39,6 +37,7 @@ from pydrake.math import RigidTransform
 from pydrake.multibody.plant import CoulombFriction, MultibodyPlant
 
 from sims.drake_check import disabled
+from sims.drake_diagram import quiet
 
 PENETRATION = 1e-4  # [m]
 DISSIPATION = 50.0  # [s/m]
@@ -50,18 +49,6 @@ PLANE, SPHERE, CAPSULE, ELLIPSOID, CYLINDER, BOX, MESH = (
     for name in ("PLANE", "SPHERE", "CAPSULE", "ELLIPSOID", "CYLINDER", "BOX", "MESH")
 )
 _FACETED = (PLANE, BOX, MESH)  # what feet are tested against
-
-
-@contextmanager
-def quiet():
-    """Drake's warnings off: what they say about a plant (ignored limits, half spaces) is in `omissions` already."""
-    log = logging.getLogger("drake")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
 
 
 def pose(pos, quat) -> RigidTransform:

@@ -6,17 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydrake.geometry import SceneGraph
+from pydrake.multibody.parsing import Parser
+from pydrake.multibody.plant import MultibodyPlant
+from pydrake.multibody.tree import BodyIndex
 
+from sims.drake_diagram import connect, quiet, set_approximation
 from sims.drake_layout import Block, Layout
-from sims.errors import MissingDependency, ModelError
-
-try:
-    from pydrake.geometry import SceneGraph
-    from pydrake.multibody.parsing import Parser
-    from pydrake.multibody.plant import DiscreteContactApproximation, MultibodyPlant
-    from pydrake.multibody.tree import BodyIndex
-except ImportError as error:
-    raise MissingDependency("Drake is not installed: pip install drake") from error
+from sims.errors import ModelError
 
 
 @dataclass(frozen=True)
@@ -139,17 +136,9 @@ def _root(text: str) -> str:
 
 def _parse(contents, kind, path, *, dt, discrete, contact, limits, approximation) -> Robot:
     """An SDF or URDF as Drake's parser reads it. Gravity is Drake's default or the world's in the file."""
-    from sims.drake_build import connect
-    from sims.drake_geometry import quiet
-
     plant, scene_graph = MultibodyPlant(dt if discrete else 0.0), SceneGraph()
     if discrete:
-        plant.SetUseSampledOutputPorts(False)
-        plant.set_discrete_contact_approximation(
-            getattr(
-                DiscreteContactApproximation, {"lagged": "kLagged", "sap": "kSap", "similar": "kSimilar"}[approximation]
-            )
-        )
+        set_approximation(plant, approximation)
     if contact:
         plant.RegisterAsSourceForSceneGraph(scene_graph)
     source = path or f"{kind.upper()} text"
@@ -169,7 +158,7 @@ def _parse(contents, kind, path, *, dt, discrete, contact, limits, approximation
             f"{source}: Drake's continuous plant ignores position limits, here of {', '.join(dropped)}; use "
             f"integrator='discrete' or limits=False"
         )
-    return _parsed(plant, scene_graph, connect, contact, discrete, dt, path or contents)
+    return _parsed(plant, scene_graph, contact, discrete, dt, path or contents)
 
 
 def _drop_limits(plant) -> list[str]:
@@ -200,7 +189,7 @@ class _PortActuators:
         return np.hstack([np.zeros((nv, 2 * nv)), self.B])
 
 
-def _parsed(plant, scene_graph, connect, contact, discrete, dt, text) -> Robot:
+def _parsed(plant, scene_graph, contact, discrete, dt, text) -> Robot:
     joints = [plant.get_joint(i) for i in plant.GetJointIndices()]
     joints = sorted((j for j in joints if j.num_velocities()), key=lambda j: j.velocity_start())
     free = [j.type_name() == "quaternion_floating" for j in joints]

@@ -8,13 +8,19 @@ from pathlib import Path
 import numpy as np
 
 from sims.contact import Contact, Terms
+from sims.errors import MissingDependency, unknown
+from sims.simulator import Simulator
+
+try:
+    import pydrake  # noqa: F401  (before the files that wrap it, which would only say that a module is missing)
+except ImportError as error:
+    raise MissingDependency("Drake is not installed: pip install drake") from error
+
+from sims.drake_diagram import APPROXIMATIONS, quiet
 from sims.drake_flow import Flow
-from sims.drake_geometry import quiet
 from sims.drake_layout import quat_step
 from sims.drake_robot import Robot, load
 from sims.drake_terms import Derivatives, terms
-from sims.errors import unknown
-from sims.simulator import Simulator
 
 DISCRETE = "discrete"
 CONTINUOUS = (
@@ -30,7 +36,6 @@ CONTINUOUS = (
     "velocity_implicit_euler",
 )
 INTEGRATORS = (DISCRETE, *CONTINUOUS)
-APPROXIMATIONS = ("lagged", "sap", "similar")
 
 
 class DrakeSimulator(Simulator):

@@ -120,7 +120,7 @@ class DrakeSystemSimulator(Simulator):
             raise ModelError(f"Drake system {self._name!r} has discrete state but not one period of discrete updates")
         if dt is not None and not np.isclose(dt, timing.period_sec(), rtol=1e-12, atol=0):
             raise ValueError(
-                f"Drake system {self._name!r} updates every {timing.period_sec()} s and cannot step by {dt}: leave dt out"
+                f"Drake system {self._name!r} steps {timing.period_sec()} s and cannot step by {dt}: leave dt out"
             )
         return float(timing.period_sec())
 

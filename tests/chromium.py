@@ -1,6 +1,7 @@
 """A headless Chromium for tests, driven by the DevTools protocol over two pipes: no port, no extra package."""
 
 import base64
+import contextlib
 import fcntl
 import io
 import json
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-FLAGS = (
+FLAGS = (  # noqa: SIM905
     "--headless=new --no-sandbox --disable-dev-shm-usage --use-gl=angle --use-angle=swiftshader "
     "--enable-unsafe-swiftshader --ignore-gpu-blocklist --disable-background-networking --no-first-run "
     "--disable-component-update --disable-sync --disable-quic --hide-scrollbars --remote-debugging-pipe"
@@ -47,11 +48,13 @@ class Chromium:
         self._profile = tempfile.mkdtemp(prefix="chromium-test-")
         to_read, self._write = self._pipe()
         self._read, to_write = self._pipe()
-        arguments = [program, *FLAGS, f"--user-data-dir={self._profile}", f"--window-size={self._size[0]},{self._size[1]}"]
+        window = f"--window-size={self._size[0]},{self._size[1]}"
+        arguments = [program, *FLAGS, f"--user-data-dir={self._profile}", window, "about:blank"]
         null = os.open(os.devnull, os.O_RDWR)
-        actions = [(os.POSIX_SPAWN_DUP2, *pair) for pair in ((null, 0), (null, 1), (null, 2), (to_read, 3), (to_write, 4))]
+        pairs = (null, 0), (null, 1), (null, 2), (to_read, 3), (to_write, 4)
+        actions = [(os.POSIX_SPAWN_DUP2, *pair) for pair in pairs]
         try:
-            self.pid = os.posix_spawn(program, [*arguments, "about:blank"], os.environ, file_actions=actions, setpgroup=0)
+            self.pid = os.posix_spawn(program, arguments, os.environ, file_actions=actions, setpgroup=0)
         finally:
             for descriptor in (null, to_read, to_write):
                 os.close(descriptor)
@@ -122,7 +125,8 @@ class Chromium:
     def open(self, url: str, offline: bool = False) -> None:
         """Go to url and wait until its 3-D viewer stands."""
         if offline:
-            self.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
+            nothing = {"latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+            self.call("Network.emulateNetworkConditions", offline=True, **nothing)
         self.call("Page.navigate", url=url)
         self.wait("document.readyState == 'complete' && typeof viewer != 'undefined'")
 
@@ -178,10 +182,8 @@ class Chromium:
                 os.waitpid(self.pid, 0)
                 break
             time.sleep(0.02)
-        try:  # helpers of the browser, if they outlive it
+        with contextlib.suppress(ProcessLookupError):  # helpers of the browser, if they outlive it
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         for descriptor in (self._read, self._write):
             os.close(descriptor)
         shutil.rmtree(self._profile, ignore_errors=True)

@@ -58,7 +58,7 @@ def test_block_slides_one_degree_above_the_friction_angle(Simulator):
     slope = FRICTION_ANGLE + DEGREE
     expected = G * (np.sin(slope) - MU * np.cos(slope))
     x = run(Simulator(scene(slope)), REST, 2.0)
-    tolerance = 0.01 if Simulator is DrakeSimulator else 0.1  # MuJoCo's sliding block chatters on its soft contact
+    tolerance = 0.01 if Simulator is DrakeSimulator else 0.03  # MuJoCo's sliding block chatters
     assert x[-1, 7] / 2.0 == pytest.approx(expected, rel=tolerance)
 
 

@@ -349,6 +349,13 @@ def test_pid_on_chosen_joints_and_batches(rng):
     assert plays[0] == plays[1]
 
 
+def test_pid_on_the_joints_of_a_floating_robot(rng):
+    """q = [p, quaternion, 2 joints], v = [v, omega, 2 joints]: positions and speeds of the same joints."""
+    x = rng.standard_normal(9 + 8)
+    u = PID([0.1, 0.2], kp=2.0, kd=3.0, joints=[7, 8], nq=9)(x, 0.0)
+    np.testing.assert_allclose(u, 2.0 * ([0.1, 0.2] - x[7:9]) - 3.0 * x[15:17], atol=1e-14)
+
+
 @pytest.mark.parametrize(
     ("make", "wanted"),
     [

@@ -1,6 +1,8 @@
 """Laws of DrakeSimulator over models with one feature each and every model of the suite; the oracle is MuJoCo."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -385,3 +387,22 @@ def test_broken_files_are_model_errors(tmp_path):
 def test_a_state_that_is_not_finite_is_refused_by_name():
     with pytest.raises(ValueError, match="theta2"):
         DrakeSimulator("acrobot").step([0, np.nan, 0, 0], [0.0])
+
+
+def without(engine: str, code: str) -> str:
+    """What a fresh Python prints that cannot import the engine."""
+    hide = f"import sys; sys.modules[{engine!r}] = None\n"
+    done = subprocess.run([sys.executable, "-c", hide + code], capture_output=True, text=True, timeout=120)
+    return done.stdout + done.stderr
+
+
+def test_sdf_and_exported_plants_need_no_mujoco():
+    code = f"""from sims import DrakeSimulator, to_drake, plants
+print(DrakeSimulator({SDF!r}).nx, to_drake(plants.Pendulum()).num_continuous_states())"""
+    assert without("mujoco", code).split() == ["13", "2"]
+
+
+@pytest.mark.parametrize("name", ["DrakeSimulator", "to_drake"])
+def test_without_drake_the_error_is_the_line_that_installs_it(name):
+    output = without("pydrake", f"from sims import {name}")
+    assert "MissingDependency" in output and "pip install drake" in output.splitlines()[-1]

@@ -73,7 +73,7 @@ def test_a_run_without_steps_and_one_that_diverged(tmp_path):
 
 def test_wrong_runs_are_errors_and_write_nothing(tmp_path):
     sim, run = run_of("pendulum")
-    with pytest.raises(ValueError, match="draws one run"):
+    with pytest.raises(ValueError, match="shows one run"):
         plot_run(sim, Trajectory(run.t, run.x[None], run.u[None]), tmp_path / "a")
     with pytest.raises(ValueError, match=r"has 3 states, the simulator 2 \(theta, thetadot\)"):
         plot_run(sim, Trajectory(run.t, np.zeros((len(run.t), 3)), run.u), tmp_path / "a")

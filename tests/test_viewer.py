@@ -15,7 +15,18 @@ from chromium import Chromium
 
 from sims import OdeSimulator, Trajectory, models, plants, simulate
 from sims.errors import MissingDependency
-from sims.viewer import Film, ResetRequested, Scene, Shape, StopRequested, Viewer, poses, record_html, run_live, scene_of
+from sims.viewer import (
+    Film,
+    ResetRequested,
+    Scene,
+    Shape,
+    StopRequested,
+    Viewer,
+    poses,
+    record_html,
+    run_live,
+    scene_of,
+)
 from sims.viewer import geometry as g
 from sims.viewer.canvas import CANVASES, open_canvas
 from sims.viewer.coordinates import coordinates, default_state
@@ -157,7 +168,7 @@ def test_a_simulator_without_a_picture_says_so():
 
     with pytest.raises(ValueError, match=r"no picture of the plant Nameless.*sketches exist for Acrobot"):
         scene_of(OdeSimulator(Nameless(), dt=0.1))
-    with pytest.raises(ValueError, match="unknown kind of shape 'cone'.*capsule"):
+    with pytest.raises(ValueError, match=r"unknown kind of shape 'cone'.*capsule"):
         Shape("a", "b", "cone", (), np.eye(4), (1, 1, 1, 1))
 
 
@@ -183,13 +194,19 @@ def test_triangles_enclose_the_volume_of_the_solid(kind):
 
 def test_an_arrow_points_along_its_force():
     from sims.contact import Contact
-    from sims.viewer.stage import arrows
+    from sims.viewer.stage import ForceScale, arrows
 
-    f = np.array([3.0, -4.0, 12.0])
-    vertices, _ = arrows([Contact("a", "b", np.array([1.0, 2.0, 3.0]), f)], 0.1)
+    f, scale = np.array([3.0, -4.0, 12.0]), ForceScale(radius=3.0)
+    contact = Contact("a", "b", np.array([1.0, 2.0, 3.0]), f)
+    scale.see([contact])
+    vertices, _ = arrows([contact], scale)
     along = (vertices - [1.0, 2.0, 3.0]) @ f / 13.0
-    assert along.max() == pytest.approx(1.3) and along.min() == pytest.approx(0.0, abs=1e-12)
-    assert arrows([], 0.1) is None
+    assert along.max() == pytest.approx(0.33 * 3.0) and along.min() == pytest.approx(0.0, abs=1e-12)
+    assert arrows([], scale) is None
+    double, impact = Contact("a", "b", f, 2 * f), Contact("a", "b", f, 1e3 * f)
+    scale.see([contact])
+    scale.see([impact])  # the median does not notice
+    assert scale.length(double) == pytest.approx(2 * 0.33 * 3.0) and scale.length(impact) == pytest.approx(0.8 * 3.0)
 
 
 @pytest.mark.parametrize("name", ["acrobot", "cartpole", "iiwa14", "quadruped"])
@@ -259,13 +276,13 @@ def test_film_says_what_is_wrong(tmp_path):
     path.write_text("old")
     with pytest.raises(ValueError, match="no run in it"):
         Film().save(path)
-    with pytest.raises(ValueError, match="has 3 states, the simulator 2"):
+    with pytest.raises(ValueError, match=r"has 3 states, the simulator 2"):
         record_html(sim, Trajectory(run.t, np.zeros((len(run.t), 3)), run.u), path)
     with pytest.raises(ValueError, match="not finite"):
         record_html(sim, Trajectory(run.t, run.x * np.nan, run.u), path)
-    with pytest.raises(ValueError, match="closed-form plant has no contacts"):
+    with pytest.raises(ValueError, match="closed-form plants have no contacts"):
         record_html(sim, run, path, contacts=True)
-    with pytest.raises(ValueError, match="unknown body 'foot'.*arm"):
+    with pytest.raises(ValueError, match=r"unknown body 'foot'.*arm"):
         record_html(sim, run, path, path_of="foot")
     with pytest.raises(ValueError, match="unknown canvas 'vtk'"):
         record_html(sim, run, path, canvas="vtk")
@@ -481,6 +498,33 @@ def test_a_missing_package_is_named_with_the_line_that_installs_it(monkeypatch):
         with pytest.raises(MissingDependency, match=line):
             open_canvas(kind, port=0)
     assert set(CANVASES) == {"auto", *NEEDS}
+
+
+@pytest.mark.parametrize("gone", ["mujoco", "pydrake"])
+def test_one_engine_is_enough(gone, tmp_path):
+    """Films with MuJoCo, or Drake, not installed: the plants, and the other engine's robots."""
+    other = {"mujoco": "pydrake", "pydrake": "mujoco"}[gone]
+    for package in (other, "meshcat"):
+        pytest.importorskip(package, reason=f"pip install {package}")
+    robot = {"mujoco": "DrakeSimulator(sys.argv[2])", "pydrake": "MujocoSimulator(models.acrobot)"}[gone]
+    code = f"""if True:
+        import sys
+        sys.modules[{gone!r}] = None  # as if it were not installed
+        import numpy as np
+        from sims import DrakeSimulator, MujocoSimulator, OdeSimulator, Trajectory, models, plants
+        from sims.viewer import record_html
+        for i, sim in enumerate([OdeSimulator(plants.CartPole(), dt=0.1), {robot}]):
+            x = np.zeros((3, sim.nx))
+            x[:, [j for j, name in enumerate(sim.x_names) if name.endswith("qw")]] = 1.0
+            record_html(sim, Trajectory(np.arange(3) * 0.1, x, np.zeros((2, sim.nu))), f"{{sys.argv[1]}}/{{i}}.html")
+    """.replace("DrakeSimulator, MujocoSimulator,", robot.split("(")[0] + ",")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, str(tmp_path), SDF], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    for i in range(2):
+        made_by_drake = "Drake MeshCat" in (tmp_path / f"{i}.html").read_text()
+        assert made_by_drake == (gone != "pydrake")
 
 
 def test_without_mujoco_plants_are_sketched(monkeypatch):

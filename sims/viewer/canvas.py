@@ -40,7 +40,7 @@ class Canvas(ABC):
 
     @abstractmethod
     def lines(self, path: str, points: np.ndarray, rgba, width: float = 1.0) -> None:
-        """Draw a polyline through points (n, 3) [m], or separate segments (n, 2, 3); most browsers draw width 1 only."""
+        """Draw a polyline through points (n, 3) [m], or segments (n, 2, 3); most browsers draw width 1 only."""
 
     @abstractmethod
     def move(self, path: str, X: np.ndarray) -> None:
@@ -121,3 +121,8 @@ def open_canvas(kind: str = "auto", *, port: int | None = None, host: str = "127
     from sims.viewer.meshcat_canvas import MeshcatCanvas
 
     return MeshcatCanvas(port=port, host=host)
+
+
+def cannot_listen(host: str, port: int | None, why: object) -> OSError:
+    """The error of a server that finds no port."""
+    return OSError(f"viewer: cannot listen on {host}:{port}: {why}; choose another port, or None for a free one")

@@ -85,7 +85,11 @@ def _named(name: str, i: int) -> Coordinate:
 
 
 def _free(name: str, index: int, typical: float = 0.2, center=(0.0, 0.0, 0.0)) -> list[Coordinate]:
-    places = [Coordinate(f"{name} {a}", center[i] - 2.0, center[i] + 2.0, index + i, typical=typical) for i, a in enumerate("xyz")]
+    middle = [float(c) for c in center]
+    places = [
+        Coordinate(f"{name} {a}", middle[i] - 2.0, middle[i] + 2.0, index + i, typical=typical)
+        for i, a in enumerate("xyz")
+    ]
     return places + _ball(name, index + 3)
 
 

@@ -8,7 +8,7 @@ from pydrake.geometry import Meshcat, MeshcatAnimation, MeshcatParams, Rgba
 from pydrake.math import RigidTransform
 
 from sims.lie import quat_from_matrix
-from sims.viewer.canvas import Canvas, Motion
+from sims.viewer.canvas import Canvas, Motion, cannot_listen
 from sims.viewer.view import View
 
 _CAMERA = "/Cameras/default/rotated/<object>"
@@ -21,9 +21,9 @@ class DrakeCanvas(Canvas):
         log = logging.getLogger("drake")
         heard, log.disabled = log.disabled, True  # it would announce the server of every film
         try:
-            self._meshcat: Meshcat | None = Meshcat(MeshcatParams(host=host, port=port))
+            self._meshcat: Meshcat | None = Meshcat(MeshcatParams(host=host, port=port, show_stats_plot=False))
         except RuntimeError as error:
-            raise OSError(f"viewer: cannot listen on {host}:{port}: {error}; choose another port, or None for a free one") from error
+            raise cannot_listen(host, port, error) from error
         finally:
             log.disabled = heard
         self.url, self.port = self._meshcat.web_url(), self._meshcat.port()
@@ -35,8 +35,9 @@ class DrakeCanvas(Canvas):
         return self._meshcat
 
     def mesh(self, path: str, vertices: np.ndarray, faces: np.ndarray, rgba) -> None:
-        self._m.SetTriangleMesh(path, np.asfortranarray(vertices.T, float), np.asfortranarray(faces.T, np.int32), Rgba(*rgba))
-        self._m.SetProperty(f"{path}/<object>", "material.flatShading", False)  # Drake's default; edges are in the vertices
+        corners, triangles = np.asfortranarray(vertices.T, float), np.asfortranarray(faces.T, np.int32)
+        self._m.SetTriangleMesh(path, corners, triangles, Rgba(*rgba))
+        self._m.SetProperty(f"{path}/<object>", "material.flatShading", False)  # the vertices know where edges are
 
     def lines(self, path: str, points: np.ndarray, rgba, width: float = 1.0) -> None:
         if points.ndim == 3:

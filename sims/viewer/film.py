@@ -14,8 +14,8 @@ from sims.trajectory import Trajectory, write_atomically
 from sims.viewer import stage
 from sims.viewer.canvas import Canvas, Motion, open_canvas
 from sims.viewer.coordinates import typical_states
-from sims.viewer.geometry import pose
-from sims.viewer.scene import Scene, scene_of
+from sims.viewer.geometry import align_z, pose
+from sims.viewer.scene import Scene, check_contacts, check_run, scene_of
 from sims.viewer.view import View, seen, view_of
 
 _MOST_ARROWS = 32
@@ -61,20 +61,19 @@ class Film:
         offset: Sequence[float] = (0.0, 0.0, 0.0),
         path_of: str | np.ndarray | None = None,
     ) -> "Film":
-        """Add a run, its world moved by offset (3,) [m]; a batch x (n, T+1, nx) is drawn with all its runs in one place.
+        """Add a run, its world moved by offset (3,) [m]; the runs of a batch x (n, T+1, nx) are drawn in one place.
 
         Raises ValueError for a trajectory that is not of this simulator, or contacts of a closed-form plant.
         """
-        if trajectory.x.shape[-1] != sim.nx:
-            raise ValueError(f"film: the trajectory has {trajectory.x.shape[-1]} states, the simulator {sim.nx} ({', '.join(sim.x_names)})")
+        x = trajectory.x.reshape(-1, *trajectory.x.shape[-2:])
+        batch, (T, nu) = trajectory.x.shape[:-2], trajectory.u.shape[-2:]
+        u = np.broadcast_to(trajectory.u, (*batch, T, nu)).reshape(len(x), T, nu)
+        runs = [Trajectory(trajectory.t, x[i], u[i]) for i in range(len(x))]
+        check_run(sim, runs[0], "film")
+        check_contacts(sim, self.contacts)
         if not np.isfinite(trajectory.x).all():
             raise ValueError("film: the trajectory has states that are not finite; cut it, e.g. at the first np.isnan")
-        if self.contacts and sim.backend == "ode":
-            raise ValueError("contacts=True: a closed-form plant has no contacts; use MujocoSimulator or DrakeSimulator")
-        x = trajectory.x.reshape(-1, *trajectory.x.shape[-2:])
-        u = np.broadcast_to(trajectory.u, (*trajectory.x.shape[:-2], *trajectory.u.shape[-2:])).reshape(len(x), *trajectory.u.shape[-2:])
-        for i in range(len(x)):
-            run = Trajectory(trajectory.t, x[i], u[i])
+        for i, run in enumerate(runs):
             self.takes.append(Take(sim, run, label if i == 0 else "", tuple(offset), path_of))
         return self
 
@@ -135,7 +134,7 @@ class Film:
             _draw_contacts(canvas, f"{root}/contacts", take, rows, view, motion)
 
     def _keys(self) -> np.ndarray:
-        """Frame numbers: every one, but none between the samples of coarse trajectories, where the browser interpolates."""
+        """Frame numbers; none between the samples of coarse trajectories, where the browser interpolates."""
         frames = [np.unique(np.round((take.trajectory.t - self._start) * self.fps)) for take in self.takes]
         return np.unique(np.concatenate(frames)).astype(int)
 
@@ -195,9 +194,9 @@ def _draw_label(canvas: Canvas, path: str, label: str, X_WB: np.ndarray, view: V
     lines = stage.text_lines(label, height)
     lines[..., 0] -= lines[..., 0].mean() if len(lines) else 0.0
     middle = (X_WB[..., :3, 3].min(axis=(0, 1)) + X_WB[..., :3, 3].max(axis=(0, 1))) / 2
-    front = stage.facing(view)[:, 1] * [1, 1, 0]
+    front = view.R_WC[:, 1] * [1, 1, 0]
     canvas.lines(path, lines, stage.TEXT_COLOR)
-    canvas.move(path, pose([*middle[:2], view.floor + 0.3 * height] - 0.3 * view.radius * front, stage.facing(view)))
+    canvas.move(path, pose([*middle[:2], view.floor + 0.3 * height] - 0.3 * view.radius * front, view.R_WC))
 
 
 def _draw_contacts(canvas: Canvas, path: str, take: Take, rows: np.ndarray, view: View, motion: Motion) -> None:
@@ -209,16 +208,18 @@ def _draw_contacts(canvas: Canvas, path: str, take: Take, rows: np.ndarray, view
         largest = sorted(take.sim.contacts(run.x[row], u), key=lambda c: -float(np.linalg.norm(c.f_W)))
         found.append(sorted(largest[:_MOST_ARROWS], key=lambda c: (c.body_a, c.body_b)))
     most = max((len(contacts) for contacts in found), default=0)
-    top = max((float(np.linalg.norm(c.f_W)) for contacts in found for c in contacts), default=0.0)
+    scale = stage.ForceScale(view.radius, memory=len(rows))
+    for contacts in found:
+        scale.see(contacts)
     mesh = stage.unit_arrow()
     for slot in range(most):
         name = f"{path}/{slot}"
         X, visible = np.tile(np.eye(4), (len(rows), 1, 1)), np.zeros(len(rows), bool)
         length = np.full(len(rows), 1e-3)
         for k, contacts in enumerate(found):
-            if slot < len(contacts) and (size := float(np.linalg.norm(contacts[slot].f_W))) > 1e-6 * top:
-                X[k] = pose(contacts[slot].p_W, stage.geometry.align_z(contacts[slot].f_W))
-                visible[k], length[k] = True, 0.33 * view.radius * size / top
+            if slot < len(contacts) and (size := scale.length(contacts[slot])):
+                X[k] = pose(contacts[slot].p_W, align_z(contacts[slot].f_W))
+                visible[k], length[k] = True, size
         canvas.mesh(name, *mesh, stage.FORCE_COLOR)
         canvas.show(name, False)
         motion.X[name], motion.visible[name] = X, visible
@@ -233,7 +234,7 @@ def _with_clock(page: str, start: float, title: str) -> str:
   pointer-events: none">{heading}<span id="film-time"></span></div>
 <script>
 (function tick() {{
-  const t = {json.dumps(start)} + viewer.animator.time;
+  const t = {json.dumps(start)} + viewer.animator.actions.reduce((last, action) => Math.max(last, action.time), 0);
   document.getElementById("film-time").textContent = "t = " + t.toFixed(2) + " s";
   requestAnimationFrame(tick);
 }})();

@@ -57,9 +57,9 @@ def revolve(radius, height, around: int = 32, sharp: bool = True) -> Mesh:
     vertices = radius[:, None, None] * ring + height[:, None, None] * np.array([0.0, 0.0, 1.0])
     rows = range(0, n - 1, 2) if sharp else range(n - 1)
     i, i_next = np.arange(around), (np.arange(around) + 1) % around
-    strips = [
-        np.stack([r * around + i, r * around + i_next, (r + 1) * around + i_next], axis=-1) for r in rows
-    ] + [np.stack([r * around + i, (r + 1) * around + i_next, (r + 1) * around + i], axis=-1) for r in rows]
+    strips = [np.stack([r * around + i, r * around + i_next, (r + 1) * around + i_next], axis=-1) for r in rows] + [
+        np.stack([r * around + i, (r + 1) * around + i_next, (r + 1) * around + i], axis=-1) for r in rows
+    ]
     return vertices.reshape(-1, 3), np.concatenate(strips)
 
 

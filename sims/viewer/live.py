@@ -26,9 +26,9 @@ def run_live(
     """Simulate u = policy(x, t) from x0 (nx,) in real time, in the browser at viewer.url, until it is stopped.
 
     Buttons: pause, reset (back to x0, the controller too) and stop; a slider sets the rate (1 is real time, rate its
-    start). It ends with the stop button, Ctrl-C, after duration [s] of simulated time, or when the run diverges. viewer:
-    one made before, with sliders that the policy reads for instance; otherwise one is made, its URL printed, and closed.
-    Returns the last `history` [s] since the last reset.
+    start). It ends with the stop button, Ctrl-C, after duration [s] of simulated time, or when the run diverges.
+    viewer: one made before, with sliders that the policy reads for instance; otherwise one is made, its URL printed,
+    and closed at the end. Returns the last `history` [s] since the last reset.
     """
     own = viewer is None
     viewer = viewer or Viewer(sim, port=port, canvas=canvas)

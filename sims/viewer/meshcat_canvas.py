@@ -75,10 +75,8 @@ class MeshcatCanvas(Canvas):
 
     def add_slider(self, name: str, low: float, high: float, step: float, value: float) -> None:
         self._values[name] = float(value)
-        self._control(name, f'(value) => tell({{type: "slider", name: {json.dumps(name)}, value: value}})', low, high, step)
-
-    def _control(self, name: str, callback: str, low: float, high: float, step: float) -> None:
-        command = {"type": "set_control", "name": name, "callback": callback, "value": self._values[name]}
+        callback = f'(value) => tell({{type: "slider", name: {json.dumps(name)}, value: value}})'
+        command = {"type": "set_control", "name": name, "callback": callback, "value": float(value)}
         self._send("control", name, command | {"min": float(low), "max": float(high), "step": float(step)})
 
     def slider(self, name: str) -> float:

@@ -1,4 +1,4 @@
-"""The HTML page of the meshcat package's viewer, with what its JavaScript lacks: a camera target and keys for buttons."""
+"""The HTML page of the meshcat package's viewer, with what its JavaScript lacks: a camera target, keys for buttons."""
 
 import base64
 from collections.abc import Iterable
@@ -24,10 +24,12 @@ viewer.handle_command = function (command) {
   known(command);
 };
 function tell(event) {
-  if (viewer.connection && viewer.connection.readyState == WebSocket.OPEN) viewer.connection.send(JSON.stringify(event));
+  if (viewer.connection && viewer.connection.readyState == WebSocket.OPEN)
+    viewer.connection.send(JSON.stringify(event));
 }
 window.addEventListener("keydown", (event) => {
-  if (event.code in keys && !event.repeat && event.target.tagName != "INPUT") tell({type: "button", name: keys[event.code]});
+  if (event.code in keys && !event.repeat && event.target.tagName != "INPUT")
+    tell({type: "button", name: keys[event.code]});
 });
 """
 

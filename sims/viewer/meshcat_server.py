@@ -15,16 +15,20 @@ import tornado.netutil
 import tornado.web
 import tornado.websocket
 
+from sims.viewer.canvas import cannot_listen
 from sims.viewer.meshcat_page import javascript, live_page
 
 
 class Server:
-    """Serves the page at http://host:port; `send` reaches every browser, `on_event(dict)` is called in the server's thread.
+    """Serves the page at http://host:port; `send` reaches every browser.
 
-    scene() gives the commands that a browser which connects now must get first.
+    on_event(dict) and scene(), the commands that a browser which connects now must get first, are called in the
+    server's thread.
     """
 
-    def __init__(self, *, host: str, port: int | None, scene: Callable[[], list[bytes]], on_event: Callable[[dict], None]):
+    def __init__(
+        self, *, host: str, port: int | None, scene: Callable[[], list[bytes]], on_event: Callable[[dict], None]
+    ):
         self._application = tornado.web.Application(
             [
                 ("/", _Text, {"text": live_page(), "kind": "text/html; charset=utf-8"}),
@@ -146,4 +150,4 @@ def _listen(host: str, port: int | None) -> list[socket.socket]:
             return tornado.netutil.bind_sockets(candidate, address=host, family=socket.AF_INET)
         except OSError as error:
             last = error
-    raise OSError(f"viewer: cannot listen on {host}:{port}: {last}; choose another port, or None for a free one")
+    raise cannot_listen(host, port, last)

@@ -24,9 +24,7 @@ _DEFAULT_RGBA = np.array([0.5, 0.5, 0.5, 1.0], np.float32)
 _SHOWN_GROUPS = 3  # MuJoCo's own viewer shows geom groups 0, 1 and 2
 
 
-def model_scene(
-    model: mujoco.MjModel, body_names: Sequence[str], poses: Callable[[np.ndarray], np.ndarray]
-) -> Scene:
+def model_scene(model: mujoco.MjModel, body_names: Sequence[str], poses: Callable[[np.ndarray], np.ndarray]) -> Scene:
     """The visible geoms (groups 0 to 2, not transparent) of a model whose bodies 1, 2, ... are called body_names."""
     names = ["world", *body_names]
     shapes = [_shape(model, g, names) for g in range(model.ngeom) if model.geom_group[g] < _SHOWN_GROUPS]
@@ -48,7 +46,7 @@ def _shape(model: mujoco.MjModel, g: int, names: list[str]) -> Shape | None:
         kind=kind,
         size=tuple(model.geom_size[g][: _NUMBERS[kind]].tolist()),
         X_BG=geometry.pose(model.geom_pos[g], R.reshape(3, 3)),
-        rgba=tuple(float(c) for c in rgba),
+        rgba=(float(rgba[0]), float(rgba[1]), float(rgba[2]), float(rgba[3])),
         mesh=_mesh(model, g) if kind == "mesh" else None,
     )
 

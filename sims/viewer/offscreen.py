@@ -2,6 +2,7 @@
 
 import copy
 import ctypes.util
+import itertools
 import os
 import platform
 
@@ -17,8 +18,8 @@ INSTALL = "apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri"
 class Offscreen:
     """Pictures (height, width, 3) of a model's data, in a `with` block; the model is copied and stays as it is.
 
-    shadows and samples (per pixel) cost most of the time where there is no graphics card. Raises MissingDependency, with
-    the line that installs it, where there is no OpenGL.
+    shadows and samples (per pixel) cost most of the time where there is no graphics card. Raises MissingDependency,
+    with the line that installs it, where there is no OpenGL.
     """
 
     def __init__(self, model: mujoco.MjModel, view: View, *, width: int, height: int, shadows: bool, samples: int):
@@ -57,7 +58,7 @@ class Offscreen:
         width = 0.006 * self._camera.distance
         for start, end in arrows:
             self._connect(mujoco.mjtGeom.mjGEOM_ARROW, width, start, end, (0.05, 0.6, 0.35, 1.0))
-        for start, end in zip(path[:-1], path[1:], strict=True) if path is not None else ():
+        for start, end in itertools.pairwise(path if path is not None else ()):
             self._connect(mujoco.mjtGeom.mjGEOM_CAPSULE, 0.3 * width, start, end, (0.6, 0.1, 0.65, 1.0))
         rectangle = mujoco.MjrRect(0, 0, *self._size)
         pixels = np.empty((self._size[1], self._size[0], 3), np.uint8)
@@ -75,7 +76,7 @@ class Offscreen:
 
 
 def gl_context(width: int, height: int):
-    """An OpenGL context of MuJoCo's: what MUJOCO_GL asks for if it is set, else EGL or OSMesa on Linux, else the default.
+    """An OpenGL context of MuJoCo's: what MUJOCO_GL asks for if it is set, else EGL or OSMesa on Linux.
 
     Raises MissingDependency where there is none.
     """
@@ -96,7 +97,7 @@ def gl_context(width: int, height: int):
 def _missing(error: Exception) -> MissingDependency:
     asked = os.environ.get("MUJOCO_GL")
     hint = f"; MUJOCO_GL={asked} is set, try MUJOCO_GL=egl" if asked and asked != "egl" else ""
-    return MissingDependency(f"pictures need OpenGL without a screen: {INSTALL} (or libosmesa6){hint}; it said: {error}")
+    return MissingDependency(f"pictures need OpenGL: {INSTALL} (or libosmesa6){hint}; it said: {error}")
 
 
 def _camera(view: View) -> mujoco.MjvCamera:

@@ -7,6 +7,7 @@ import numpy as np
 from sims.errors import MissingDependency
 from sims.simulator import Simulator
 from sims.trajectory import Trajectory, write_atomically
+from sims.viewer.scene import check_run
 
 _MOST_CURVES = 16  # of a panel; more are left out of the picture, not of the CSV
 
@@ -18,10 +19,7 @@ def plot_run(sim: Simulator, trajectory: Trajectory, path_stem: str | Path, cost
     (T,) [1/s] and terminal(x); stage cost and its integral are drawn. Both files are written whole
     or not at all. Raises ValueError for a batch or another simulator's run, MissingDependency without matplotlib.
     """
-    if trajectory.x.ndim != 2:
-        raise ValueError(f"plot_run draws one run, x (T+1, nx); got x {trajectory.x.shape}: pick one, e.g. x[0]")
-    if trajectory.x.shape[-1] != sim.nx:
-        raise ValueError(f"plot_run: the run has {trajectory.x.shape[-1]} states, the simulator {sim.nx} ({', '.join(sim.x_names)})")
+    check_run(sim, trajectory, "plot_run")
     stem = Path(path_stem)
     png, csv = stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".csv")
     write_atomically(png, _draw(sim, trajectory, cost))
@@ -37,7 +35,8 @@ def _draw(sim: Simulator, run: Trajectory, cost) -> bytes:
     import io
 
     nq = position_count(sim)
-    panels = [lambda axes: _curves(axes, run.t, run.x[:, :nq], sim.x_names[:nq], "positions" if nq < sim.nx else "states")]
+    title = "positions" if nq < sim.nx else "states"
+    panels = [lambda axes: _curves(axes, run.t, run.x[:, :nq], sim.x_names[:nq], title)]
     if nq < sim.nx:
         panels.append(lambda axes: _curves(axes, run.t, run.x[:, nq:], sim.x_names[nq:], "velocities"))
     if sim.nu:
@@ -76,9 +75,10 @@ def _curves(axes, t: np.ndarray, values: np.ndarray, names, title: str) -> None:
     for i in range(shown):
         axes.plot(t[: len(values)], values[:, i], label=names[i], linewidth=1.2)
     left_out = values.shape[-1] - shown
-    axes.set(title=title + (f" (first {shown}, {left_out} more in the CSV)" if left_out else ""), xlabel="t [s]")
+    more = f" (first {shown}, {left_out} more in the CSV)" if left_out else ""
+    axes.set(title=title + more, xlabel="t [s]")
     axes.grid(alpha=0.3)
-    if 0 < shown:
+    if shown:
         axes.legend(fontsize="x-small", ncols=1 + shown // 6, framealpha=0.7)
 
 
@@ -92,7 +92,8 @@ def _inputs(axes, sim: Simulator, run: Trajectory) -> None:
             if abs(limit) <= 1.5 * largest:
                 axes.axhline(limit, color=line.get_color(), linestyle=":", linewidth=0.8)
     left_out = sim.nu - _MOST_CURVES
-    axes.set(title="inputs" + (f" (first {_MOST_CURVES}, {left_out} more in the CSV)" if left_out > 0 else ""), xlabel="t [s]")
+    more = f" (first {_MOST_CURVES}, {left_out} more in the CSV)" if left_out > 0 else ""
+    axes.set(title="inputs" + more, xlabel="t [s]")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="x-small", ncols=1 + min(sim.nu, _MOST_CURVES) // 6, framealpha=0.7)
 

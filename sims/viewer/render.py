@@ -15,7 +15,8 @@ from sims.errors import MissingDependency
 from sims.simulator import Simulator
 from sims.trajectory import Trajectory, write_atomically
 from sims.viewer.coordinates import typical_states
-from sims.viewer.scene import Scene, scene_of
+from sims.viewer.scene import Scene, check_contacts, check_run, scene_of
+from sims.viewer.stage import ForceScale
 from sims.viewer.view import View, view_of
 
 
@@ -71,13 +72,22 @@ def record_video(
     encode = _gif if path.suffix.lower() == ".gif" else _mp4
     encoder = "" if encode is _gif else _ffmpeg()
     width, height = width + width % 2, height + height % 2  # H.264 stores colour for 2 x 2 pixels
-    with _Studio(sim, trajectory, width=width, height=height, shadows=shadows, samples=samples, contacts=contacts) as studio:
+    with _Studio(
+        sim, trajectory, width=width, height=height, shadows=shadows, samples=samples, contacts=contacts
+    ) as studio:
         frames = (studio.picture(t) for t in _times(trajectory, fps / rate))
         return write_atomically(path, encode(frames, fps, (width, height), encoder))
 
 
 def contact_sheet(
-    sim: Simulator, trajectory: Trajectory, path: str | Path, n: int = 8, *, columns: int = 4, width: int = 320, height: int = 240
+    sim: Simulator,
+    trajectory: Trajectory,
+    path: str | Path,
+    n: int = 8,
+    *,
+    columns: int = 4,
+    width: int = 320,
+    height: int = 240,
 ) -> Path:
     """Write n pictures of a run, equal times apart and each with its time, as one PNG."""
     if not (n >= 1 and columns >= 1):
@@ -99,7 +109,8 @@ class _Studio:
     """A run in front of the camera; `picture(t)` in a `with` block."""
 
     def __init__(self, sim: Simulator, run: Trajectory, *, width, height, shadows, samples, contacts: bool):
-        _check(sim, run, contacts)
+        check_run(sim, run, "picture")
+        check_contacts(sim, contacts)
         if not (0 < width <= 8192 and 0 < height <= 8192):
             raise ValueError(f"picture: width and height must be in 1 ... 8192 pixels, got {width} x {height}")
         if not find_spec("mujoco"):
@@ -115,7 +126,7 @@ class _Studio:
         model, self._pose = set_for(scene, self._view)
         self._offscreen = Offscreen(model, self._view, width=width, height=height, shadows=shadows, samples=samples)
         self._data, self._update = mujoco.MjData(model), mujoco.mj_fwdPosition
-        self._largest = 0.0
+        self._scale = ForceScale(self._view.radius)
 
     def __enter__(self) -> "_Studio":
         self._offscreen.__enter__()
@@ -132,18 +143,10 @@ class _Studio:
         return self._offscreen.picture(self._data, self._arrows(self._sim.contacts(x, u)) if self._contacts else ())
 
     def _arrows(self, contacts: Sequence[Contact]) -> list[tuple[np.ndarray, np.ndarray]]:
-        self._largest = max([self._largest, *(float(np.linalg.norm(c.f_W)) for c in contacts)])
-        scale = 0.33 * self._view.radius / max(self._largest, 1e-9)
-        return [(c.p_W, c.p_W + scale * c.f_W) for c in contacts if np.linalg.norm(c.f_W) > 1e-6 * self._largest]
-
-
-def _check(sim: Simulator, run: Trajectory, contacts: bool) -> None:
-    if run.x.ndim != 2:
-        raise ValueError(f"a picture shows one run, x (T+1, nx); got x {run.x.shape}: pick one, e.g. x[0]")
-    if run.x.shape[-1] != sim.nx:
-        raise ValueError(f"picture: the run has {run.x.shape[-1]} states, the simulator {sim.nx} ({', '.join(sim.x_names)})")
-    if contacts and sim.backend == "ode":
-        raise ValueError("contacts=True: a closed-form plant has no contacts; use MujocoSimulator or DrakeSimulator")
+        self._scale.see(contacts)
+        lengths = [self._scale.length(c) for c in contacts]
+        forces = [c.f_W / max(float(np.linalg.norm(c.f_W)), 1e-12) for c in contacts]
+        return [(c.p_W, c.p_W + l * f) for c, l, f in zip(contacts, lengths, forces, strict=True) if l]
 
 
 def state_at(sim: Simulator, run: Trajectory, t: float) -> tuple[np.ndarray, np.ndarray]:
@@ -212,5 +215,5 @@ def _ffmpeg() -> str:
         return imageio_ffmpeg.get_ffmpeg_exe()
     system = shutil.which("ffmpeg")
     if system is None:
-        raise MissingDependency("MP4 needs ffmpeg: pip install imageio-ffmpeg (or apt-get install ffmpeg, or write a .gif)")
+        raise MissingDependency("MP4 needs ffmpeg: pip install imageio-ffmpeg (or write a .gif)")
     return system

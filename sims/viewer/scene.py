@@ -8,6 +8,7 @@ import numpy as np
 
 from sims.errors import unknown
 from sims.simulator import Simulator
+from sims.trajectory import Trajectory
 from sims.viewer import geometry
 from sims.viewer.geometry import Mesh
 
@@ -45,7 +46,7 @@ class Shape:
         if self.kind == "capsule":
             return geometry.ball((s[0], s[0], s[0]), s[1])
         if self.kind == "cylinder":
-            return geometry.cylinder(*s)
+            return geometry.cylinder(s[0], s[1])
         if self.kind == "ellipsoid":
             return geometry.ball(s)
         if self.kind == "plane":
@@ -110,10 +111,26 @@ def scene_of(sim: Simulator) -> Scene:
 
             return drake_scene(sim)
     raise ValueError(
-        f"no picture of {type(sim).__name__} (backend {sim.backend!r}): it has neither bodies nor a sketch; plot its run with plot_run"
+        f"no picture of {type(sim).__name__} (backend {sim.backend!r}): it has neither bodies nor a sketch; "
+        "plot its run with plot_run"
     )
 
 
 def poses(sim: Simulator, x) -> np.ndarray:
     """X_WB (..., nbody, 4, 4) of the bodies of `scene_of(sim)` at x (..., nx); for many states keep the scene."""
     return scene_of(sim).poses(np.asarray(x, float))
+
+
+def check_run(sim: Simulator, run: Trajectory, what: str) -> None:
+    """ValueError unless run is one run, x (T+1, nx), of this simulator."""
+    if run.x.shape[-1] != sim.nx:
+        names = ", ".join(sim.x_names)
+        raise ValueError(f"{what}: the run has {run.x.shape[-1]} states, the simulator {sim.nx} ({names})")
+    if run.x.ndim != 2:
+        raise ValueError(f"{what} shows one run, x (T+1, nx); got x {run.x.shape}: pick one, e.g. x[0]")
+
+
+def check_contacts(sim: Simulator, contacts: bool) -> None:
+    """ValueError if contact forces are asked of a simulator that has none."""
+    if contacts and sim.backend == "ode":
+        raise ValueError("contacts=True: closed-form plants have no contacts; use MujocoSimulator or DrakeSimulator")

@@ -1,4 +1,4 @@
-"""Closed-form plants as shapes: the suite's own model where it has the plant's dimensions, else drawn from its parameters."""
+"""Closed-form plants as shapes: the suite's model where it has the plant's dimensions, else drawn from parameters."""
 
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -11,7 +11,8 @@ from sims.system import System
 from sims.viewer.geometry import align_z, pose, poses_of, rotation
 from sims.viewer.scene import Scene, Shape
 
-BLUE, ORANGE, DARK, STEEL = (0.16, 0.42, 0.74, 1.0), (0.93, 0.49, 0.13, 1.0), (0.2, 0.22, 0.26, 1.0), (0.62, 0.65, 0.7, 1.0)
+BLUE, ORANGE = (0.16, 0.42, 0.74, 1.0), (0.93, 0.49, 0.13, 1.0)
+DARK, STEEL = (0.2, 0.22, 0.26, 1.0), (0.62, 0.65, 0.7, 1.0)
 FLOOR = (0.86, 0.88, 0.9, 1.0)
 
 
@@ -67,12 +68,14 @@ def _rail(half: float) -> Shape:
     return Shape("rail", "world", "cylinder", (0.015, half), X, STEEL)
 
 
-def _chain(lengths: list[float], first_angle: int, cart: bool = False, relative: bool = True) -> Scene:
-    """Rods hanging from a fixed pivot or from a cart on a rail, in the x-z plane, angles counter-clockwise seen from -y."""
+def _chain(lengths: list[float], first_angle: int, cart: bool = False) -> Scene:
+    """Rods hanging from a pivot or a cart on a rail, in the x-z plane, angles counter-clockwise seen from -y."""
     width = 0.045 * max(lengths)
     links = tuple(f"link{i + 1}" for i in range(len(lengths)))
-    shapes = [_link(name, l, BLUE if i % 2 == 0 else ORANGE, width) for i, (name, l) in enumerate(zip(links, lengths, strict=True))]
-    shapes += [_ball(f"mass{i + 1}", name, (0, 0, -l), 1.9 * width, DARK) for i, (name, l) in enumerate(zip(links, lengths, strict=True))]
+    shapes = []
+    for i, (name, l) in enumerate(zip(links, lengths, strict=True)):
+        shapes.append(_link(name, l, BLUE if i % 2 == 0 else ORANGE, width))
+        shapes.append(_ball(f"mass{i + 1}", name, (0, 0, -l), 1.9 * width, DARK))
     if cart:
         shapes += [_box("cart", "cart", (0, 0.08, -0.04), (0.18, 0.08, 0.07), DARK), _rail(max(3.0, 2 * sum(lengths)))]
     else:
@@ -80,8 +83,7 @@ def _chain(lengths: list[float], first_angle: int, cart: bool = False, relative:
 
     def poses(x: np.ndarray) -> np.ndarray:
         x = np.asarray(x, float)
-        turned = x[..., first_angle : first_angle + len(lengths)]
-        angles = np.cumsum(turned, axis=-1) if relative else turned
+        angles = np.cumsum(x[..., first_angle : first_angle + len(lengths)], axis=-1)  # each is relative to the last
         base = np.zeros((*x.shape[:-1], 3))
         if cart:
             base[..., 0] = x[..., 0]
@@ -110,8 +112,10 @@ def _flyer(arm: float, planar: bool) -> tuple[Shape, ...]:
     ends = [(arm, 0), (-arm, 0)] + ([] if planar else [(0, arm), (0, -arm)])
     shapes = [_box("hull", "frame", (0, 0, 0), (0.3 * arm, 0.3 * arm, 0.13 * arm), BLUE)]
     for i, (x, y) in enumerate(ends):
-        shapes.append(Shape(f"arm{i}", "frame", "capsule", (0.05 * arm, arm / 2), pose((x / 2, y / 2, 0), align_z((x, y, 0))), DARK))
-        shapes.append(Shape(f"disc{i}", "frame", "cylinder", (0.55 * arm, 0.02 * arm), pose((x, y, 0.15 * arm)), ORANGE if i == 0 else STEEL))
+        along, above = pose((x / 2, y / 2, 0), align_z((x, y, 0))), pose((x, y, 0.15 * arm))
+        shapes.append(Shape(f"arm{i}", "frame", "capsule", (0.05 * arm, arm / 2), along, DARK))
+        color = ORANGE if i == 0 else STEEL
+        shapes.append(Shape(f"disc{i}", "frame", "cylinder", (0.55 * arm, 0.02 * arm), above, color))
     return tuple(shapes)
 
 
@@ -123,7 +127,10 @@ def _planar_quadrotor(plant) -> Scene:
 
 
 def _quadrotor(plant) -> Scene:
-    return Scene(("frame",), _flyer(plant.L, planar=False), lambda x: _one_body(x[..., :3], quat_to_matrix(x[..., 3:7])))
+    def poses(x):
+        return _one_body(x[..., :3], quat_to_matrix(x[..., 3:7]))
+
+    return Scene(("frame",), _flyer(plant.L, planar=False), poses)
 
 
 def _quadrotor_rpy(plant) -> Scene:
@@ -146,7 +153,8 @@ def _van_der_pol(plant) -> Scene:
 def _dubins(plant) -> Scene:
     wedge = np.array([[0.3, 0, 0], [-0.2, 0.15, 0], [-0.2, -0.15, 0], [-0.2, 0, 0.14]])
     faces = np.array([[0, 1, 3], [0, 3, 2], [1, 2, 3], [0, 2, 1]])
-    car = Shape("car", "car", "mesh", (), pose((0, 0, 0.01)), ORANGE, (wedge[faces].reshape(-1, 3), np.arange(12).reshape(4, 3)))
+    triangles = wedge[faces].reshape(-1, 3), np.arange(12).reshape(4, 3)
+    car = Shape("car", "car", "mesh", (), pose((0, 0, 0.01)), ORANGE, triangles)
     floor = Shape("floor", "world", "plane", (0.0, 0.0), pose(), FLOOR)
     return Scene(("car",), (car, floor), lambda x: _one_body(_placed(x[..., :2], "xy"), rotation("z", x[..., 2])))
 

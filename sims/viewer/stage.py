@@ -1,5 +1,8 @@
 """Scenes drawn on a canvas: bodies, ground, contact arrows, triads, text."""
 
+from collections import deque
+from collections.abc import Sequence
+
 import numpy as np
 
 from sims.contact import Contact
@@ -10,7 +13,8 @@ from sims.viewer.view import View
 
 ROOT = "/swingup"
 RED, GREEN, BLUE = (0.85, 0.16, 0.16, 1.0), (0.13, 0.6, 0.2, 1.0), (0.14, 0.35, 0.85, 1.0)
-PATH_COLOR, FORCE_COLOR, TEXT_COLOR, GRID_COLOR = (0.6, 0.1, 0.65, 1.0), (0.05, 0.6, 0.35, 1.0), (0.1, 0.12, 0.16, 1.0), (0.6, 0.64, 0.69, 1.0)
+PATH_COLOR, FORCE_COLOR = (0.6, 0.1, 0.65, 1.0), (0.05, 0.6, 0.35, 1.0)
+TEXT_COLOR, GRID_COLOR = (0.1, 0.12, 0.16, 1.0), (0.6, 0.64, 0.69, 1.0)
 
 
 def draw_scene(canvas: Canvas, scene: Scene, reach: float, root: str = ROOT) -> list[str]:
@@ -55,12 +59,34 @@ def unit_arrow() -> geometry.Mesh:
     return geometry.arrow(1.0, 0.06)
 
 
-def arrows(contacts: list[Contact], metres_per_newton: float) -> geometry.Mesh | None:
+class ForceScale:
+    """How long arrows are: the usual force a third of radius [m], none more than 0.8 of it.
+
+    Usual is the median of the largest forces of the last states with contact; an impact does not shrink the others.
+    """
+
+    def __init__(self, radius: float, memory: int = 300):
+        self._radius, self._largest = radius, deque(maxlen=memory)
+
+    def see(self, contacts: Sequence[Contact]) -> None:
+        """Take the contact forces of one more state into account."""
+        largest = max((float(np.linalg.norm(c.f_W)) for c in contacts), default=0.0)
+        if largest > 0:
+            self._largest.append(largest)
+
+    def length(self, contact: Contact) -> float:
+        """The length [m] of a contact's arrow; 0 if it is too short to be seen."""
+        usual = float(np.median(self._largest)) if self._largest else np.inf
+        length = 0.33 * self._radius * float(np.linalg.norm(contact.f_W)) / usual
+        return min(length, 0.8 * self._radius) if length > 1e-3 * self._radius else 0.0
+
+
+def arrows(contacts: Sequence[Contact], scale: ForceScale) -> geometry.Mesh | None:
     """One mesh of all contact forces, each an arrow from its point; None if no force is to be seen."""
     arrow, out = unit_arrow(), []
     for contact in contacts:
-        length = metres_per_newton * float(np.linalg.norm(contact.f_W))
-        if length > 1e-6:
+        length = scale.length(contact)
+        if length:
             X = geometry.pose(contact.p_W, length * geometry.align_z(contact.f_W))
             out.append(geometry.move(X, arrow))
     return geometry.merge(out) if out else None
@@ -81,15 +107,6 @@ def text_lines(text: str, height: float) -> np.ndarray:
     pairs = [np.stack([line[:-1], line[1:]], axis=1) for line in outlines if len(line) > 1]
     flat = np.concatenate(pairs) if pairs else np.zeros((0, 2, 2))
     return np.stack([flat[..., 0], np.zeros(flat.shape[:2]), flat[..., 1]], axis=-1)
-
-
-def facing(view: View) -> np.ndarray:
-    """The rotation (3, 3) that turns the x-z plane, its x to the right and z up, towards the camera."""
-    back = view.eye - view.target
-    back = back / np.linalg.norm(back)
-    right = np.cross([0.0, 0.0, 1.0], back)
-    right = right / max(float(np.linalg.norm(right)), 1e-9)
-    return np.column_stack([right, -back, np.cross(back, right)])
 
 
 def _plain(name: str) -> str:

@@ -57,22 +57,18 @@ def studio(scene: Scene, view: View) -> tuple[mujoco.MjModel, Pose]:
 
 
 def _decorate(spec: mujoco.MjSpec, scene: Scene, view: View) -> None:
-    skybox, gradient, plain = mujoco.mjtTexture.mjTEXTURE_SKYBOX, mujoco.mjtBuiltin.mjBUILTIN_GRADIENT, mujoco.mjtTexture.mjTEXTURE_2D
-    spec.add_texture(
-        name="sky", type=skybox, builtin=gradient, rgb1=[0.95, 0.97, 1.0], rgb2=[0.62, 0.71, 0.82], width=64, height=384
-    )
-    spec.add_texture(
-        name="tiles", type=plain, builtin=mujoco.mjtBuiltin.mjBUILTIN_CHECKER, rgb1=[0.86, 0.88, 0.9], rgb2=[0.8, 0.82, 0.85],
-        width=128, height=128,
-    )  # fmt: skip
+    kinds, patterns = mujoco.mjtTexture, mujoco.mjtBuiltin
+    sky = {"rgb1": [0.95, 0.97, 1.0], "rgb2": [0.62, 0.71, 0.82], "width": 64, "height": 384}
+    tiles = {"rgb1": [0.86, 0.88, 0.9], "rgb2": [0.8, 0.82, 0.85], "width": 128, "height": 128}
+    spec.add_texture(name="sky", type=kinds.mjTEXTURE_SKYBOX, builtin=patterns.mjBUILTIN_GRADIENT, **sky)
+    spec.add_texture(name="tiles", type=kinds.mjTEXTURE_2D, builtin=patterns.mjBUILTIN_CHECKER, **tiles)
     floor = spec.add_material(name="floor", texuniform=True, texrepeat=[3 / view.radius] * 2)
     floor.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "tiles"
     spec.visual.headlight.ambient = [0.4, 0.4, 0.42]
     spec.visual.headlight.diffuse = [0.4, 0.4, 0.4]
     sun = view.target + view.radius * np.array([-1.0, -2.0, 4.0])
-    spec.worldbody.add_light(
-        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, pos=sun, dir=view.target - sun, diffuse=[0.5, 0.5, 0.48], castshadow=True
-    )
+    directional, color = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, [0.5, 0.5, 0.48]
+    spec.worldbody.add_light(type=directional, pos=sun, dir=view.target - sun, diffuse=color, castshadow=True)
     if not any(s.kind == "plane" for s in scene.shapes_of("world")):
         size = [6 * view.radius, 6 * view.radius, 0.1]
         spec.worldbody.add_geom(

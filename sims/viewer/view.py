@@ -21,13 +21,31 @@ class View:
     fov: float = 40.0
 
     @property
+    def half_height(self) -> float:
+        """Half the height [m] of the picture at the target."""
+        return float(np.linalg.norm(self.eye - self.target) * np.tan(np.deg2rad(self.fov) / 2))
+
+    @property
+    def R_WC(self) -> np.ndarray:
+        """The axes (3, 3) of the picture in the world: to the right, into it, up."""
+        back = (self.eye - self.target) / np.linalg.norm(self.eye - self.target)
+        right = np.cross([0.0, 0.0, 1.0], back)
+        right = right / np.linalg.norm(right)
+        return np.column_stack([right, -back, np.cross(back, right)])
+
+    @property
+    def corner(self) -> np.ndarray:
+        """A point (3,) [m] near the upper left corner of the picture."""
+        return self.target + self.half_height * self.R_WC @ [-1.2, 0.0, 0.88]
+
+    @property
     def lamps(self) -> dict[str, np.ndarray]:
         """Where meshcat's two point lights stand, p_W (3,) [m]; its own places suit a scene of 1 m only."""
-        right = np.cross(self.target - self.eye, [0.0, 0.0, 1.0])
-        right = right / max(float(np.linalg.norm(right)), 1e-9)
-        up, back = np.array([0.0, 0.0, 1.0]), (self.eye - self.target) / np.linalg.norm(self.eye - self.target)
+        right, into, _ = self.R_WC.T
+        up, back = np.array([0.0, 0.0, 1.0]), -into
         key, fill = 2.0 * back + 1.5 * up - 1.5 * right, 2.0 * up + 2.0 * right - 1.0 * back
-        return {"PointLightNegativeX": self.target + self.radius * key, "PointLightPositiveX": self.target + self.radius * fill}
+        where = {"PointLightNegativeX": key, "PointLightPositiveX": fill}
+        return {name: self.target + self.radius * p for name, p in where.items()}
 
 
 def view_of(scene: Scene, X_WB: np.ndarray, X_typical: np.ndarray, aspect: float = 4 / 3) -> View:
@@ -68,7 +86,8 @@ def seen(scene: Scene, X_WB: np.ndarray) -> list[Shape]:
     if not moving:
         return solid
     balls = [_ball(scene, shape, X_WB) for shape in moving]
-    low, high = np.min([p.min(axis=0) - r for p, r in balls], axis=0), np.max([p.max(axis=0) + r for p, r in balls], axis=0)
+    low = np.min([p.min(axis=0) - r for p, r in balls], axis=0)
+    high = np.max([p.max(axis=0) + r for p, r in balls], axis=0)
     reach = 0.6 * float(np.linalg.norm(high - low))
     fixed = [(shape, shape.X_BG[:3, 3]) for shape in solid if shape.body == "world" and shape.radius < reach]
     return moving + [shape for shape, p in fixed if (p > low - reach).all() and (p < high + reach).all()]

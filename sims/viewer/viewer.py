@@ -13,7 +13,7 @@ from sims.viewer import stage
 from sims.viewer.canvas import open_canvas
 from sims.viewer.coordinates import coordinates, default_state, typical_states
 from sims.viewer.geometry import pose
-from sims.viewer.scene import scene_of
+from sims.viewer.scene import check_contacts, check_run, scene_of
 from sims.viewer.view import view_of
 
 
@@ -73,8 +73,7 @@ class Viewer:
         contacts: bool = False,
         fps: float = 30.0,
     ):
-        if contacts and sim.backend == "ode":
-            raise ValueError("contacts=True: a closed-form plant has no contacts; use MujocoSimulator or DrakeSimulator")
+        check_contacts(sim, contacts)
         self.sim, self.scene, self.fps, self.contacts = sim, scene_of(sim), float(fps), contacts
         reach = self.scene.poses(typical_states(sim, self.scene))
         self.view = view_of(self.scene, reach, reach)
@@ -85,7 +84,8 @@ class Viewer:
         self.canvas.look(self.view)
         self._buttons: dict[str, Button] = {}
         self._clock: tuple[float, float] | None = None  # simulated and wall time [s] that belong together
-        self._last_t, self._next_t, self._largest_force = -np.inf, -np.inf, 0.0
+        self._last_t = self._next_t = -np.inf
+        self._force_scale = stage.ForceScale(self.view.radius)
         self.show(default_state(sim, self.scene))
 
     def __enter__(self) -> "Viewer":
@@ -99,30 +99,28 @@ class Viewer:
         self.canvas.close()
 
     def show(self, x, t: float | None = None, u=None) -> None:
-        """Draw the state x (nx,), the time t [s] if given, and, with contacts=True, the contact forces under u (nu,)."""
+        """Draw the state x (nx,), the time t [s] if given, and with contacts=True the contact forces under u (nu,)."""
         x = self.sim.check_state(x)
         if x.ndim != 1:
             raise ValueError(f"show draws one state (nx,) = ({self.sim.nx},), got {x.shape}: pick one, e.g. x[0]")
         for path, X in zip(self._bodies, self.scene.poses(x), strict=True):
             self.canvas.move(path, X)
         if t is not None:
-            corner = self.view.target + self.view.radius * stage.facing(self.view) @ [-1.0, 0.0, 1.02]
-            self.text("time", f"t = {t:.2f} s", corner)
+            self.text("time", f"t = {t:.2f} s", self.view.corner, 0.055 * self.view.half_height)
         if self.contacts and u is not None:
             self.arrows(self.sim.contacts(x, u))
 
     def arrows(self, contacts: Sequence[Contact]) -> None:
-        """Draw contact forces; the largest so far is a third of the picture's radius long."""
-        self._largest_force = max([self._largest_force, *(float(np.linalg.norm(c.f_W)) for c in contacts)])
-        scale = 0.33 * self.view.radius / max(self._largest_force, 1e-9)
-        mesh = stage.arrows(list(contacts), scale)
+        """Draw contact forces; the usual one of late is a third of the picture's radius long."""
+        self._force_scale.see(contacts)
+        mesh = stage.arrows(contacts, self._force_scale)
         if mesh is None:
             self.canvas.delete(f"{stage.ROOT}/contacts")
         else:
             self.canvas.mesh(f"{stage.ROOT}/contacts", *mesh, stage.FORCE_COLOR)
 
     def triad(self, name: str, X=None, *, body: str = "world", length: float | None = None) -> None:
-        """Draw a frame: X (4, 4), the identity if not given, relative to a body or the world; length [m] of its axes."""
+        """Draw a frame X (4, 4), the identity if not given, in a body or the world; its axes are length [m]."""
         parent = stage.ROOT if body == "world" else self._bodies[self.scene.index(body)]
         stage.draw_triad(self.canvas, f"{parent}/triad_{name}", length or 0.15 * self.view.radius)
         self.canvas.move(f"{parent}/triad_{name}", np.eye(4) if X is None else np.asarray(X, float))
@@ -136,7 +134,7 @@ class Viewer:
         segments = stage.text_lines(text, height or 0.055 * self.view.radius)
         path = f"{stage.ROOT}/text/{name}"
         self.canvas.lines(path, segments, stage.TEXT_COLOR)
-        self.canvas.move(path, pose(p_W, stage.facing(self.view)))
+        self.canvas.move(path, pose(p_W, self.view.R_WC))
 
     def slider(self, name: str, low: float, high: float, value: float, step: float | None = None) -> Slider:
         """Add a slider; read `.value` of what comes back, in a policy for instance."""
@@ -205,8 +203,7 @@ class Viewer:
 
     def play(self, trajectory: Trajectory, rate: float = 1.0) -> None:
         """Show a finished run, x (T+1, nx), at rate times real time; obeys `run_buttons` (reset starts again)."""
-        if trajectory.x.ndim != 2:
-            raise ValueError(f"play shows one run, x (T+1, nx); got x {trajectory.x.shape}: pick one, e.g. x[0]")
+        check_run(self.sim, trajectory, "play")
         before, self.rate = self.rate, float(rate)
         self._last_t, self._clock = -np.inf, None
         try:
