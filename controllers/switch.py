@@ -48,6 +48,8 @@ class Switch(Controller):
         if not 0.0 < catch <= release < np.inf:
             raise ValueError(f"Switch: wanted 0 < catch <= release, got catch = {catch}, release = {release}")
         self.catch, self.release = float(catch), float(release)
+        if np.shape(within) not in ((), (nx,)) or not np.all(np.asarray(within, float) > 0.0):
+            raise ValueError(f"Switch: within must be positive, a number or ({nx},), got {within}")
         self.within = np.array(np.broadcast_to(np.asarray(within, float), (nx,)))
         self.angles = np.array(list(angles), int)
         self._angles, self._boxed = self.angles.tolist(), bool(np.isfinite(self.within).any())

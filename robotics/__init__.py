@@ -11,7 +11,6 @@ _HOME = {
     "TaskEnv": "env",
     "TaskVectorEnv": "env",
     "episode": "evaluate",
-    "evaluate": "evaluate",
     "make": "registry",
     "names": "registry",
     "wilson": "stats",
@@ -21,7 +20,5 @@ __all__ = sorted(_HOME)
 
 def __getattr__(name: str):
     if name in _HOME:
-        value = getattr(import_module(f"robotics.{_HOME[name]}"), name)
-        globals()[name] = value  # `evaluate` is a function and a module: keep the function
-        return value
+        return getattr(import_module(f"robotics.{_HOME[name]}"), name)
     raise AttributeError(f"module 'robotics' has no attribute {name!r}; it has: {', '.join(__all__)}")

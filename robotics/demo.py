@@ -160,7 +160,11 @@ def _film(trajectories: dict, path: Path) -> Path:
     engines = list(dict.fromkeys(backend for _, backend in trajectories))
     for (system, backend), run in trajectories.items():
         sim = make(system).simulator(backend)
-        shift = (5.0 * engines.index(backend), -4.0 * SYSTEMS.index(system), -0.02 * SYSTEMS.index(system))  # one floor above
+        shift = (
+            5.0 * engines.index(backend),
+            -4.0 * SYSTEMS.index(system),
+            -0.02 * SYSTEMS.index(system),
+        )  # one floor above
         film.add(sim, run, label=LABELS[backend] if system == SYSTEMS[0] else "", offset=shift)
     return film.save(path)
 

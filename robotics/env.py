@@ -9,7 +9,6 @@ from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
-from robotics.evaluate import start
 from robotics.registry import as_task, names
 from robotics.task import Task
 from sims.errors import unknown
@@ -66,7 +65,7 @@ class TaskEnv(gymnasium.Env):
 
     def reset(self, *, seed: int | None = None, options: dict | None = None):
         super().reset(seed=seed)
-        self._x, self._k = self._core.first(self.np_random, seed, options), 0
+        self._x, self._k = self._core.first(self.np_random, options), 0
         return self._core.observe(self._x, 0.0), {"x": self._x.copy(), "t": 0.0}
 
     def step(self, action):
@@ -124,7 +123,7 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
         old = self._rngs or [np.random.default_rng() for _ in range(n)]
         self._rngs = [r if s is None else np.random.default_rng(s) for r, s in zip(old, seeds, strict=True)]
         for i in range(n):
-            self._x[i] = self._core.first(self._rngs[i], seeds[i], options)
+            self._x[i] = self._core.first(self._rngs[i], options)
         self._k[:], self._over[:] = 0, False
         return self._observe(), self._info(np.ones(n, dtype=bool))
 
@@ -155,7 +154,7 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
 
     def _restart(self, rows: np.ndarray) -> None:
         for i in np.flatnonzero(rows):
-            self._x[i], self._k[i] = self._core.first(self._rngs[i], None, None), 0
+            self._x[i], self._k[i] = self._core.first(self._rngs[i], None), 0
 
     def _observe(self) -> np.ndarray:
         return self._core.observe(self._x, self._k * self._core.period)
@@ -185,11 +184,11 @@ class _Core:
         size = len(task.observe(np.zeros(self.sim.nx), 0.0))
         self.observation_space = Box(-FLOAT32_MAX, FLOAT32_MAX, (size,), np.float32)
 
-    def first(self, rng: np.random.Generator, seed: int | None, options: dict | None) -> np.ndarray:
-        """The first state (nx,): options["x0"], else from the seed as robotics.episode starts, else from rng."""
+    def first(self, rng: np.random.Generator, options: dict | None) -> np.ndarray:
+        """The first state (nx,): options["x0"], else drawn from rng, which Gymnasium seeds as default_rng does."""
         if options and "x0" in options:
             return np.array(self.sim.check_state(options["x0"], "x0"))
-        return start(self.task, seed) if seed is not None else np.array(self.task.start(rng), float)
+        return np.array(self.task.start(rng), float)
 
     def observe(self, x: np.ndarray, t) -> np.ndarray:
         """float32 observations (..., n) of x (..., nx)."""

@@ -169,25 +169,32 @@ def test_continuous_plant_follows_mujocos_rk4(name, rng):
 
 
 def rollout_gap(name: str, x0, h: float, duration: float = 5.0) -> float:
-    """The largest difference between Drake's RK5 at 1e-12 and MuJoCo's RK4 with step h [s], every millisecond."""
+    """The largest difference between Drake's RK5 at 1e-12 and MuJoCo's RK4 with step h [s], a multiple of 1 ms."""
     drake = DrakeSimulator(name, integrator="runge_kutta5", accuracy=1e-12, dt=1e-3, contact=False, limits=False)
     oracle = MujocoSimulator(name, integrator="rk4", dt=h, contact=False, limits=False)
     ours = drake.rollout(x0, np.zeros((round(duration / 1e-3), drake.nu))).x
-    theirs = oracle.rollout(x0, np.zeros((round(duration / h), drake.nu))).x[:: round(1e-3 / h)]
-    return float(abs(ours - theirs).max())
+    theirs = oracle.rollout(x0, np.zeros((round(duration / h), drake.nu))).x
+    return float(abs(ours[:: round(h / 1e-3)] - theirs).max())
 
 
-@pytest.mark.parametrize("name, x0", [("cartpole", [0.1, 0.3, 0, 0]), ("double_pendulum", [0.2, 0.2, 0, 0])])
+ROLLOUTS = [
+    ("cartpole", [0.1, 0.3, 0, 0]),
+    ("cartpole", [0.0, 2.0, 0.5, -1.0]),
+    ("double_pendulum", [0.2, 0.3, 0, 0]),
+    ("double_pendulum", [0.5, 0.8, 0, 0]),
+    ("double_pendulum", [1.0, 0.5, 0, 0]),
+]
+
+
+@pytest.mark.parametrize("name, x0", ROLLOUTS)
 def test_passive_rollout_is_mujocos_rk4(name, x0):
-    """The double pendulum is within 1e-9 up to about 0.2 rad only: beyond, MuJoCo's truncation error at 1 ms is larger
-    (1.005e-9 from [0.2, 0.3], 1.5e-6 from [1, 2]), as the next test shows."""
     assert rollout_gap(name, x0, 1e-3) < 1e-9
 
 
-@pytest.mark.parametrize("x0", [[0.2, 0.3, 0, 0], [0.5, 0.8, 0, 0]])
+@pytest.mark.parametrize("x0", [[0.5, 0.8, 0, 0], [1.0, 0.5, 0, 0]])
 def test_what_is_left_of_the_rollout_gap_is_mujocos_fourth_order_truncation(x0):
-    coarse, fine = rollout_gap("double_pendulum", x0, 1e-3), rollout_gap("double_pendulum", x0, 2.5e-4)
-    assert fine < 2e-11
+    """Wilder starts leave more of it: from [1, 2], over the top, 1 ms gives 1e-8."""
+    coarse, fine = rollout_gap("double_pendulum", x0, 4e-3), rollout_gap("double_pendulum", x0, 1e-3)
     assert 4**4 / 2 < coarse / fine < 4**4 * 2
 
 

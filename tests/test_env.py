@@ -95,6 +95,15 @@ def test_reset_seed_starts_the_episode_of_that_seed():
     assert np.array_equal(info["x"], episode("pendulum", 7, controller="zero", duration=0.01).trajectory.x[0])
 
 
+def test_the_next_episode_is_another_one():
+    env, envs = TaskEnv("pendulum"), TaskVectorEnv("pendulum", 2)
+    starts = [env.reset(seed=7)[1]["x"], env.reset()[1]["x"], env.reset()[1]["x"]]
+    assert not np.array_equal(starts[0], starts[1]) and not np.array_equal(starts[1], starts[2])
+    first, second = envs.reset(seed=7)[1]["x"], envs.reset()[1]["x"]
+    assert np.array_equal(first[0], starts[0]) and np.array_equal(second[0], starts[1])
+    assert not np.array_equal(first[0], first[1])
+
+
 def test_reward_is_minus_the_cost_of_the_same_run():
     env = TaskEnv("pendulum")
     env.reset(seed=3)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+import robotics
 from robotics import registry
 from robotics.cost import QuadraticCost, Wrapped, effort, quadratic, total_cost
 from robotics.stats import wilson
@@ -73,6 +74,12 @@ def test_observations_batch_and_forget_whole_turns(name, rng):
     turned = x.copy()
     turned[..., list(task.observe.angles)] += 2 * np.pi
     assert np.allclose(task.observe(turned, 0.0), obs, atol=1e-12)
+
+
+def test_every_name_of_the_package_is_there():
+    assert all(getattr(robotics, name) is not None for name in robotics.__all__)
+    with pytest.raises(AttributeError, match="it has: Episode"):
+        robotics.nothing  # noqa: B018
 
 
 def test_the_table_in_the_docs_is_the_registry():

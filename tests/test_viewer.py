@@ -157,6 +157,56 @@ def test_an_sdf_is_drawn_from_drakes_scene_graph(contact):
     np.testing.assert_allclose(X[0, :3, :3].T @ X[1, :3, :3], g.rotation("y", 0.5), atol=1e-12)
 
 
+def test_meshes_of_an_sdf_keep_their_size(tmp_path):
+    """A unit tetrahedron as OBJ, scaled by (1, 2, 3): its triangles if it is a file Drake reads, else its hull."""
+    pytest.importorskip("pydrake", reason="pip install drake")
+    from sims import DrakeSimulator
+
+    corners = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\n"
+    (tmp_path / "a.obj").write_text(corners + "f 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n")
+    shape = "<geometry><mesh>{}<uri>a.obj</uri><scale>1 2 3</scale></mesh></geometry>"
+    convex = shape.format('<drake:declare_convex xmlns:drake="drake.mit.edu"/>')
+    (tmp_path / "a.sdf").write_text(
+        '<sdf version="1.9"><model name="m"><link name="l">'
+        f'<visual name="v">{shape.format("")}</visual></link><link name="k"><collision name="c">{convex}</collision>'
+        "</link></model></sdf>"
+    )
+    scene = scene_of(DrakeSimulator(str(tmp_path / "a.sdf")))
+    assert [(s.body, s.kind) for s in scene.shapes] == [("l", "mesh"), ("k", "mesh")]
+    for mesh in scene.shapes:
+        vertices, faces = mesh.triangles()
+        assert np.linalg.det(vertices[faces]).sum() / 6 == pytest.approx(1.0)
+
+
+def test_meshes_and_height_fields_of_a_model_keep_their_size(tmp_path):
+    """A box of 2 x 4 x 6 and a flat field of 2 x 2, drawn in the frames of the geoms."""
+    mujoco = pytest.importorskip("mujoco", reason="pip install mujoco")
+    from sims import MujocoSimulator
+
+    vertices, faces = g.box((1.0, 2.0, 3.0))
+    (tmp_path / "a.obj").write_text(
+        "".join(f"v {x} {y} {z}\n" for x, y, z in vertices + 5.0)
+        + "".join(f"f {a + 1} {b + 1} {c + 1}\n" for a, b, c in faces)
+    )
+    (tmp_path / "a.xml").write_text(
+        '<mujoco><asset><mesh name="m" file="a.obj"/><hfield name="h" nrow="3" ncol="4" size="1 1 0.5 0.1"/></asset>'
+        '<worldbody><geom type="hfield" hfield="h"/><body><freejoint/><geom type="mesh" mesh="m"/></body></worldbody>'
+        "</mujoco>"
+    )
+    sim = MujocoSimulator(str(tmp_path / "a.xml"))
+    field, solid = scene_of(sim).shapes
+    v, f = solid.triangles()
+    assert np.linalg.det(v[f]).sum() / 6 == pytest.approx(48.0, rel=1e-6)
+    assert len(v) == 24  # crisp edges: three vertices at every corner
+    X = scene_of(sim).poses(np.array([0, 0, 0, 1.0, 0, 0, 0, *np.zeros(6)]))[0] @ solid.X_BG
+    placed = v @ X[:3, :3].T + X[:3, 3]
+    np.testing.assert_allclose([placed.min(0), placed.max(0)], [[4, 3, 2], [6, 7, 8]], atol=1e-5)
+    v, f = field.triangles()
+    cross = np.cross(v[f][:, 1] - v[f][:, 0], v[f][:, 2] - v[f][:, 0])
+    assert cross[:, 2].sum() / 2 == pytest.approx(4.0) and (cross[:, 2] > 0).all()
+    assert mujoco.mjtGeom.mjGEOM_HFIELD.value == sim.model.geom_type[0]
+
+
 def test_a_simulator_without_a_picture_says_so():
     from sims.system import System
 

@@ -14,21 +14,20 @@ class DoublePendulum(System):
     """M(q) vdot + C(q, v) v = tau_g(q) - D v + u: two links with a motor at either joint.
 
     x = [theta1, theta2 [rad], theta1dot, theta2dot [rad/s]], theta1 = 0 hanging, theta2 relative to link 1, both
-    counter-clockwise; u = [shoulder, elbow torque [N m]], |u| <= torque_limit. The defaults are two slender rods of
-    1 kg and 1 m without damping: Ic = m l^2 / 12 about the middle (m, l, lc, Ic, b, g as in Acrobot).
-    Source: Tedrake, Underactuated Robotics, appendix B, "double pendulum".
+    counter-clockwise; u = [shoulder, elbow torque [N m]], |u| <= torque_limit; m, l, lc, Ic, b, g as in Acrobot, and
+    the same defaults. Source: Tedrake, Underactuated Robotics, appendix B, "double pendulum".
     """
 
     m1: float = 1.0
     m2: float = 1.0
     l1: float = 1.0
-    l2: float = 1.0
+    l2: float = 2.0
     lc1: float = 0.5
-    lc2: float = 0.5
-    Ic1: float = 1.0 / 12.0
-    Ic2: float = 1.0 / 12.0
-    b1: float = 0.0
-    b2: float = 0.0
+    lc2: float = 1.0
+    Ic1: float = 0.083
+    Ic2: float = 0.33
+    b1: float = 0.1
+    b2: float = 0.1
     g: float = 9.81
     torque_limit: float = np.inf
 

@@ -115,6 +115,8 @@ class Film:
             done.add(take.offset)
             paths = stage.draw_scene(canvas, drawn, reach, root)
             self._draw_take(canvas, root, take, scene, local, motion, X_WB, paths)
+            if take.label:
+                _draw_label(canvas, f"{root}/label", take.label, X_WB, local, view)
         canvas.look(view)
         canvas.animate(motion)
         return canvas.html()
@@ -128,8 +130,6 @@ class Film:
         if take.path_of is not None:
             line = X_WB[:, scene.index(take.path_of), :3, 3] if isinstance(take.path_of, str) else take.path_of
             canvas.lines(f"{root}/path", np.asarray(line, float)[:: max(1, len(line) // 2000)], stage.PATH_COLOR)
-        if take.label:
-            _draw_label(canvas, f"{root}/label", take.label, X_WB, view)
         if self.contacts:
             _draw_contacts(canvas, f"{root}/contacts", take, rows, view, motion)
 
@@ -189,14 +189,14 @@ def _rows_at(t: np.ndarray, times: np.ndarray) -> np.ndarray:
     return after - (times - t[after - 1] < t[after] - times)
 
 
-def _draw_label(canvas: Canvas, path: str, label: str, X_WB: np.ndarray, view: View) -> None:
-    height = 0.06 * view.radius
+def _draw_label(canvas: Canvas, path: str, label: str, X_WB: np.ndarray, local: View, view: View) -> None:
+    height = max(0.06 * local.radius, 0.03 * view.half_height)
     lines = stage.text_lines(label, height)
     lines[..., 0] -= lines[..., 0].mean() if len(lines) else 0.0
     middle = (X_WB[..., :3, 3].min(axis=(0, 1)) + X_WB[..., :3, 3].max(axis=(0, 1))) / 2
     front = view.R_WC[:, 1] * [1, 1, 0]
     canvas.lines(path, lines, stage.TEXT_COLOR)
-    canvas.move(path, pose([*middle[:2], view.floor + 0.3 * height] - 0.3 * view.radius * front, view.R_WC))
+    canvas.move(path, pose([*middle[:2], local.floor + 0.3 * height] - 0.3 * local.radius * front, view.R_WC))
 
 
 def _draw_contacts(canvas: Canvas, path: str, take: Take, rows: np.ndarray, view: View, motion: Motion) -> None:
