@@ -2,10 +2,10 @@
 
     python benchmarks/swing_up.py [--n 100] [--seed 0] [--workers 2] [--out benchmarks/results/swing_up.json]
 
-Tasks, starts and what counts as success are the registry's (`swingup list`): the task's dt, Runge-Kutta in every engine.
-"first order" repeats it with the engines' own steps at 1 ms: semi-implicit Euler, MuJoCo's Euler, Drake's discrete plant.
-A rate comes with n and its 95 % Wilson interval; every seed is in the JSON file, so that any episode can be played alone:
-`robotics.evaluate.episode(task, seed, controller="swing_up", backend=backend)`.
+Tasks, starts and what counts as success are the registry's (`swingup list`): the task's dt, Runge-Kutta in every
+engine. "first order" repeats it with the engines' own steps at 1 ms: semi-implicit Euler, MuJoCo's Euler, Drake's
+discrete plant. A rate comes with n and its 95 % Wilson interval; every seed is in the JSON file, so that any episode
+can be played alone: `robotics.evaluate.episode(task, seed, controller="swing_up", backend=backend)`.
 """
 
 import argparse
@@ -101,9 +101,7 @@ def measure(n: int, seed: int, workers: int) -> dict:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=100, help="starts per task and engine (default 100)")
-    parser.add_argument(
-        "--seed", type=int, default=0, help="from which the seeds of the episodes are drawn (default 0)"
-    )
+    parser.add_argument("--seed", type=int, default=0, help="the episodes' seeds come from it (default 0)")
     parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "swing_up.json")
     args = parser.parse_args()

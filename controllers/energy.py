@@ -27,8 +27,8 @@ HANGING = np.zeros(2)
 class PendulumEnergy:
     """u = b thetadot - k thetadot (E - E_d): Edot = -k thetadot^2 (E - E_d), so E tends to E_d = m g l.
 
-    k [s/rad^2]; the first term cancels the damping. Hanging at rest, where the law says nothing, thetadot is replaced by
-    kick [rad/s]. Source: Tedrake, Underactuated Robotics, chapter 2, "energy-shaping control".
+    k [s/rad^2]; the first term cancels the damping. Hanging at rest, where the law says nothing, kick [rad/s] is
+    added to thetadot. Source: Tedrake, Underactuated Robotics, chapter 2, "energy-shaping control".
     """
 
     plant: Pendulum
@@ -47,9 +47,9 @@ class PendulumEnergy:
 class CartPoleEnergy:
     """xdd = k (E - E_d) thetadot cos theta - kp x - kd xdot, made into a force by collocated feedback linearisation.
 
-    E = thetadot^2 / 2 - (g / l) cos theta, the pole's energy per mp l^2, obeys Edot = -xdd thetadot cos theta / l, so the
-    first term drives it to E_d = g / l while the others keep the cart near x = 0. k [m s/rad], kp [1/s^2], kd [1/s];
-    kick [rad/s] as for the pendulum.
+    E = thetadot^2 / 2 - (g / l) cos theta, the pole's energy per mp l^2, obeys Edot = -xdd thetadot cos theta / l, so
+    the first term drives it to E_d = g / l while the others keep the cart near x = 0. k [m s/rad], kp [1/s^2], kd
+    [1/s]; kick [rad/s] as for the pendulum.
     Source: Chung and Hauser, Nonlinear control of a swinging pendulum, 1995; Tedrake, Underactuated Robotics,
     chapter 3, "Energy shaping" of the cart-pole.
     """
@@ -74,11 +74,11 @@ class CartPoleEnergy:
 class AcrobotEnergy:
     """theta2dd = -k (E_d - E) theta1dot (1 + cos theta1) - kp theta2 - kd theta2dot, by collocated linearisation.
 
-    E is the total energy, E_d that of the acrobot at rest upright; theta2 is wrapped. k [1/(J s)], kp [1/s^2], kd [1/s];
-    kick [rad/s], added to theta1dot, as for the pendulum. Source: Spong, The swing up control problem for the acrobot,
-    1995, section III; Tedrake, Underactuated Robotics, chapter 3, "Swing-up control of the acrobot". Theirs has no
-    factor 1 + cos theta1, which pumps where link 1 hangs and not where it stands: of 300 starts anywhere (angles to pi and
-    2 rad, rates to 5 and 4 rad/s) 0.98 balance within 20 s with it and 0.91 without.
+    E is the total energy, E_d that of the acrobot at rest upright; theta2 is wrapped. k [1/(J s)], kp [1/s^2], kd
+    [1/s]; kick [rad/s], added to theta1dot, as for the pendulum. Source: Spong, The swing up control problem for the
+    acrobot, 1995, section III; Tedrake, Underactuated Robotics, chapter 3, "Swing-up control of the acrobot". Theirs
+    has no factor 1 + cos theta1, which pumps where link 1 hangs and not where it stands: of 300 starts anywhere (angles
+    to pi and 2 rad, rates to 5 and 4 rad/s) 0.98 balance within 20 s with it and 0.91 without.
     """
 
     plant: Acrobot
@@ -98,12 +98,12 @@ class AcrobotEnergy:
 
 @dataclass(frozen=True)
 class PendubotEnergy:
-    """theta1dd = sat(k (E2 - E_d) omega cos theta2, push) - kp (theta1 - pi) - kd theta1dot, by collocated linearisation.
+    """theta1dd = sat(k (E2 - E_d) omega cos theta2, push) - kp (theta1 - pi) - kd theta1dot, collocated.
 
     Link 1 goes up and sways about upright, and pumps link 2 as a cart does a pole: with omega = theta1dot + theta2dot
-    and E2 the energy of link 2 about an elbow at rest, E2dot = -m2 l1 lc2 omega theta1dd cos theta2 while link 1 is near
-    upright and slow; E_d = m2 g lc2. k [1/(J s)], kp [1/s^2], kd [1/s], push [rad/s^2]; kick [rad/s] as for the pendulum.
-    Source: Spong and Block, The pendubot, 1995, for link 1; the pump as for the cart-pole.
+    and E2 the energy of link 2 about an elbow at rest, E2dot = -m2 l1 lc2 omega theta1dd cos theta2 while link 1 is
+    near upright and slow; E_d = m2 g lc2. k [1/(J s)], kp [1/s^2], kd [1/s], push [rad/s^2]; kick [rad/s] as for the
+    pendulum. Source: Spong and Block, The pendubot, 1995, for link 1; the pump as for the cart-pole.
     """
 
     plant: Pendubot
@@ -140,8 +140,8 @@ def pendulum_swing_up(plant: Pendulum | None = None, **settings) -> Switch:
 def cartpole_swing_up(plant: CartPole | None = None, **settings) -> Switch:
     """CartPoleEnergy, then LQR at x = 0; without a plant, CartPole(force_limit=60.0).
 
-    settings: Q, R of the LQR; catch, release, within of the Switch. V < 500 is chosen by simulation: 60 N recover all of
-    that level set only up to V = 13 (`recoverable_level`), but swing-up enters it along the directions that decay by
+    settings: Q, R of the LQR; catch, release, within of the Switch. V < 500 is chosen by simulation: 60 N recover all
+    of that level set only up to V = 13 (`recoverable_level`), but swing-up enters it along the directions that decay by
     themselves, and there LQR kept 300 of 300 starts that it caught at 500.
     """
     plant = CartPole(force_limit=60.0) if plant is None else plant
@@ -152,10 +152,11 @@ def cartpole_swing_up(plant: CartPole | None = None, **settings) -> Switch:
 def acrobot_swing_up(plant: Acrobot | None = None, **settings) -> Switch:
     """AcrobotEnergy, then LQR; without a plant, Acrobot(torque_limit=20.0).
 
-    settings: Q, R of the LQR; catch, release, within of the Switch. Gains, Q and levels come from a random search (cross
-    entropy) for the settling time from hanging and from anywhere. 20 N m recover all of the level set only up to
-    V = 36 (`recoverable_level`), but where swing-up enters V < 2000 within the box LQR kept 300 of 305 catches; the five
-    were released and caught again. A box wider than 1.6 rad in theta2 lets in folded states that are never recovered.
+    settings: Q, R of the LQR; catch, release, within of the Switch. Gains, Q and levels come from a random search
+    (cross entropy) for the settling time from hanging and from anywhere. 20 N m recover all of the level set only up to
+    V = 36 (`recoverable_level`), but where swing-up enters V < 2000 within the box LQR kept 300 of 305 catches; the
+    five were released and caught again. Without the box most misses were catches of a folded arm, theta2 beyond 1.8
+    rad.
     """
     plant = Acrobot(torque_limit=20.0) if plant is None else plant
     defaults = dict(Q=(85.0, 125.0, 30.0, 30.0), R=1.0, catch=2e3, release=2e4, within=(1.5, 1.5, np.inf, 6.0))

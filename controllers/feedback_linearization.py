@@ -48,8 +48,8 @@ def collocated(plant: Manipulator, x, vdd) -> np.ndarray:
     """u (..., nu) that gives y = B'q, the joints with motors, the acceleration vdd (..., nu) [m/s^2, rad/s^2].
 
     Possible in every state, for B' M^-1 B is positive definite; B may not depend on q (a motor between two joints, as
-    the ballbot's, makes y their difference). x (..., nx). Source: Spong, "Partial feedback linearization of underactuated mechanical
-    systems", IROS 1994; Tedrake, Underactuated Robotics, chapter 3, equation "collocated PFL".
+    the ballbot's, makes y their difference). x (..., nx). Source: Spong, "Partial feedback linearization of
+    underactuated mechanical systems", IROS 1994; Tedrake, Underactuated Robotics, chapter 3, equation "collocated PFL".
     """
     return task_space(plant, x, np.swapaxes(plant.B(x[..., : plant.nq]), -1, -2), vdd)
 
@@ -57,9 +57,9 @@ def collocated(plant: Manipulator, x, vdd) -> np.ndarray:
 def noncollocated(plant: Manipulator, x, vdd, *, damping: float = 0.0) -> np.ndarray:
     """u (..., nu) that gives the joints without motors the acceleration vdd (..., np) [m/s^2, rad/s^2].
 
-    Possible where the inertial coupling M[passive, actuated] has full row rank; a cart-pole loses it with the pole level.
-    There the input grows without bound, unless damping > 0 (see task_space). x (..., nx). Raises ValueError if every
-    joint has a motor, or fewer motors than other joints are there. Source: as for `collocated`.
+    Possible where the inertial coupling M[passive, actuated] has full row rank; a cart-pole loses it with the pole
+    level. There the input grows without bound, unless damping > 0 (see task_space). x (..., nx). Raises ValueError if
+    every joint has a motor, or if there are more joints without than motors. Source: as for `collocated`.
     """
     joints = passive_joints(plant)
     if not len(joints):
@@ -72,11 +72,12 @@ def noncollocated(plant: Manipulator, x, vdd, *, damping: float = 0.0) -> np.nda
 def task_space(plant: Manipulator, x, J, yddot, Jdot_v=0.0, *, damping: float = 0.0) -> np.ndarray:
     """u (..., nu) that gives the output y = h(q) the acceleration yddot.
 
-    G u = yddot - Jdot v + J M^-1 h with the coupling G = J M^-1 B; the least u where there are more motors than outputs.
-    x (..., nx); J = dh/dq (..., ny, nv); yddot (..., ny); Jdot_v = Jdot(q, v) v (..., ny). Where G loses row rank
-    the input grows without bound; damping > 0 [1/kg, 1/(kg m^2)] solves (G G' + damping^2) z = rhs, u = G' z instead.
-    Raises ValueError for more outputs than motors. Source: Tedrake, Underactuated Robotics, chapter 3, theorem "task-space
-    partial feedback linearization"; Shkolnik and Tedrake, "High-dimensional underactuated motion planning", 2008.
+    G u = yddot - Jdot v + J M^-1 h with the coupling G = J M^-1 B; the least u where there are more motors than
+    outputs. x (..., nx); J = dh/dq (..., ny, nv); yddot (..., ny); Jdot_v = Jdot(q, v) v (..., ny). Where G loses row
+    rank the input grows without bound; damping > 0 [1/kg, 1/(kg m^2)] solves (G G' + damping^2) z = rhs, u = G' z
+    instead. Raises ValueError for more outputs than motors. Source: Tedrake, Underactuated Robotics, chapter 3, theorem
+    "task-space partial feedback linearization"; Shkolnik and Tedrake, "High-dimensional underactuated motion planning",
+    2008.
     """
     MinvB, Minvh = _forward(plant, x)
     if J.shape[-2] > MinvB.shape[-1]:

@@ -18,10 +18,11 @@ class Switch(Controller):
 
     V = dx' S dx with dx = x - x_goal, the components `angles` wrapped to [-pi, pi). S (nx, nx) symmetric positive
     definite, x_goal (nx,), 0 < catch <= release. within (nx,): to be caught, |dx| <= within must hold too; an ellipsoid
-    is long along the modes that decay by themselves, and far out there the plant is not the linear one. Both policies are
-    (x, t) -> u and do their own wrapping. A batch x (..., nx) has a memory of its own for each row, forgotten by reset()
-    and when the batch changes its shape. Raises ValueError for shapes or levels that do not fit. Source: Tedrake, Underactuated Robotics, chapters 2 and 3
-    ("energy shaping ... and LQR at the top"); Spong, The swing up control problem for the acrobot, 1995, section IV.
+    is long along the modes that decay by themselves, and far out there the plant is not the linear one. Both policies
+    are (x, t) -> u and do their own wrapping. A batch x (..., nx) has a memory of its own for each row, forgotten by
+    reset() and when the batch changes its shape. Raises ValueError for shapes or levels that do not fit. Source:
+    Tedrake, Underactuated Robotics, chapters 2 and 3 ("energy shaping ... and LQR at the top"); Spong, The swing up
+    control problem for the acrobot, 1995, section IV.
     """
 
     def __init__(

@@ -58,12 +58,12 @@ def test_catches_below_one_level_and_releases_above_another():
 def test_angles_are_wrapped_and_the_state_is_left_alone():
     controller = switch()
     for turns in (-3, 0, 2):
-        x = on_level(0.5) + [2 * np.pi * turns, 0.0]
+        x = on_level(0.5) + np.array([2 * np.pi * turns, 0.0])
         before = x.copy()
         assert controller(x, 0.0) == -1.0 and (x == before).all()
         assert controller.value(x) == pytest.approx(0.5, abs=1e-12)
         controller.reset()
-    assert switch(angles=[])(on_level(0.5) + [2 * np.pi, 0.0], 0.0) == 1.0
+    assert switch(angles=[])(on_level(0.5) + np.array([2 * np.pi, 0.0]), 0.0) == 1.0
 
 
 def test_the_box_bounds_the_catch_and_not_the_hold():
@@ -131,8 +131,7 @@ def test_samples_lie_on_the_level_set(rng):
 
 
 def test_recoverable_level_of_a_saturated_unstable_plant(rng):
-    """xdot = x + u, |u| <= 1: exactly |x| < 1 can be recovered, so the level is S (the samples are x = +-sqrt(rho / S))."""
-
+    """xdot = x + u with |u| <= 1: exactly |x| < 1 comes back, so the level is S, V being S x^2."""
     plant = Unstable()
     K, cost = lqr(np.eye(1), np.eye(1), np.eye(1), np.eye(1))
     policy = Saturate(LinearFeedback(K, [0.0]), -1.0, 1.0)
