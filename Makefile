@@ -22,7 +22,7 @@ quick: $(VENV)/.dev
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/pyright --level error --pythonpath $(BIN)/python
 	$(BIN)/python -m pytest tests/test_floors.py
 
 bench: $(VENV)/.dev

@@ -69,7 +69,7 @@ def noncollocated(plant: Manipulator, x, vdd, *, damping: float = 0.0) -> np.nda
     return task_space(plant, x, np.eye(plant.nv)[joints], vdd, damping=damping)
 
 
-def task_space(plant: Manipulator, x, J, yddot, Jdot_v=0.0, *, damping: float = 0.0) -> np.ndarray:
+def task_space(plant: Manipulator, x, J, yddot, Jdot_v: Any = 0.0, *, damping: float = 0.0) -> np.ndarray:
     """u (..., nu) that gives the output y = h(q) the acceleration yddot.
 
     G u = yddot - Jdot v + J M^-1 h with the coupling G = J M^-1 B; the least u where there are more motors than
@@ -82,7 +82,7 @@ def task_space(plant: Manipulator, x, J, yddot, Jdot_v=0.0, *, damping: float = 
     MinvB, Minvh = _forward(plant, x)
     if J.shape[-2] > MinvB.shape[-1]:
         raise ValueError(f"task_space: {J.shape[-2]} outputs need as many motors, the plant has {MinvB.shape[-1]}")
-    right = yddot - Jdot_v + (J @ Minvh[..., None])[..., 0]
+    right = np.asarray(yddot) - Jdot_v + (J @ Minvh[..., None])[..., 0]
     return _invert(J @ MinvB, right, damping)
 
 

@@ -31,15 +31,15 @@ def register() -> None:
 class TaskEnv(gymnasium.Env):
     """One copy of a task for agents that know Gymnasium.
 
-    Action: float32 Box in the physical limits [u_min, u_max] [N, N m, ...], or in [-1, 1] mapped onto them with
-    normalize_actions=True; actions outside are clipped. An action is held for `hold` steps of dt [s]. Observation:
+    Action: float32 Box in [-1, 1], mapped onto the limits [u_min, u_max], or, with normalize_actions=False, in those
+    physical limits [N, N m, ...]; actions outside are clipped and held for `hold` steps of dt [s]. Observation:
     task.observe(x, t) as float32. Reward: -sum of task.cost.stage dt over those steps. truncated: the task's duration
     is over. terminated: the state is lost (task.lost) or the simulation diverged; the stage cost at the last state
     then counts for all the time that was left, so that giving up never pays. info: x (nx,) float64, t [s].
     reset(seed=s) starts where `robotics.episode(task, s)` starts; options={"x0": x} starts at x.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}
 
     def __init__(
         self,
@@ -48,10 +48,10 @@ class TaskEnv(gymnasium.Env):
         backend: str | None = None,
         dt: float | None = None,
         hold: int | None = None,
-        normalize_actions: bool = False,
+        normalize_actions: bool = True,
         render_mode: str | None = None,
     ):
-        if render_mode is not None:
+        if render_mode not in (None, *self.metadata["render_modes"]):
             raise unknown("render_mode", render_mode, self.metadata["render_modes"])
         if isinstance(task, str):
             options = {"task": task, "backend": backend, "dt": dt, "hold": hold, "normalize_actions": normalize_actions}
@@ -60,6 +60,8 @@ class TaskEnv(gymnasium.Env):
         self.task, self.sim = self._core.task, self._core.sim
         self.action_space, self.observation_space = self._core.action_space, self._core.observation_space
         self.hold, self.render_mode = self._core.hold, render_mode
+        self.metadata = {**self.metadata, "render_fps": max(1, round(1 / self._core.period))}
+        self._camera: Any = None
         self._x: np.ndarray | None = None
         self._k = 0
 
@@ -77,6 +79,24 @@ class TaskEnv(gymnasium.Env):
         info: dict[str, Any] = {"x": self._x.copy(), "t": t}
         terminated, truncated = bool(lost[0]), self._k >= self._core.steps and not lost[0]
         return self._core.observe(self._x, t), float(reward[0]), terminated, truncated, info
+
+    def render(self) -> np.ndarray | None:
+        """The picture (360, 480, 3), uint8, of the present state with render_mode="rgb_array", otherwise None."""
+        if self.render_mode is None:
+            return None
+        if self._x is None:
+            raise gymnasium.error.ResetNeeded("TaskEnv: call reset() before render()")
+        if self._camera is None:
+            from sims.viewer import Camera
+
+            self._camera = Camera(self.sim)
+        return self._camera.picture(self._x)
+
+    def close(self) -> None:
+        """Free the renderer, if there is one."""
+        if self._camera is not None:
+            self._camera.close()
+            self._camera = None
 
 
 class TaskVectorEnv(gymnasium.vector.VectorEnv):
@@ -96,7 +116,7 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
         backend: str | None = None,
         dt: float | None = None,
         hold: int | None = None,
-        normalize_actions: bool = False,
+        normalize_actions: bool = True,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
     ):
         if num_envs < 1:

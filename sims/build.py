@@ -34,14 +34,21 @@ def build(description: dict) -> Simulator:
 
 
 def _ode(arguments: dict) -> Simulator:
-    import numpy as np
-
     from sims import plants
     from sims.ode import OdeSimulator
 
     plant = plants.load(arguments.pop("plant"))
-    parameters = {k: np.array(v) if isinstance(v, list) else v for k, v in arguments.pop("parameters").items()}
+    parameters = {k: _value(v) for k, v in arguments.pop("parameters").items()}
     return OdeSimulator(plant(**parameters), **arguments)
+
+
+def _value(parameter):
+    """A plant's parameter from its JSON form: lists are arrays, infinities are text."""
+    import numpy as np
+
+    if isinstance(parameter, list):
+        return np.array(parameter)
+    return float(parameter) if parameter in ("inf", "-inf") else parameter
 
 
 def engine(backend: str) -> type[Simulator]:

@@ -29,7 +29,7 @@ def to_drake(system: System, T: type = float) -> Any:
     """
     if not isinstance(system, System):
         raise TypeError(f"to_drake takes a sims.System, got {type(system).__name__}")
-    return PlantSystem_[T](system)
+    return PlantSystem_[T](system)  # pyright: ignore[reportOptionalCall]
 
 
 @TemplateSystem.define("PlantSystem_")

@@ -87,6 +87,7 @@ class OdeSimulator(Simulator):
     def describe(self) -> dict:
         """The plant's class and parameters, dt and integrator."""
         parameters = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in vars(self.system).items()}
+        parameters = {k: str(v) if v in (np.inf, -np.inf) else v for k, v in parameters.items()}  # JSON has no infinity
         return {
             "backend": "ode",
             "plant": type(self.system).__name__,

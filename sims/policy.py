@@ -11,11 +11,11 @@ Policy = Callable[[np.ndarray, float], np.ndarray]
 class Controller(ABC):
     """A policy that may keep a memory; `simulate` calls `reset` before the first step.
 
-    u = controller(x, t), x (..., nx), t [s], u (..., nu). Any function of (x, t) is a policy too; derive from Controller
-    only where there is something to reset.
+    u = controller(x, t), x (..., nx), t [s], u (..., nu). Any function of (x, t) is a policy too; derive from
+    Controller only where there is something to reset.
     """
 
-    def reset(self) -> None:
+    def reset(self) -> None:  # noqa: B027 (most policies have nothing to forget)
         """Forget everything that was learned since the last reset."""
 
     @abstractmethod

@@ -145,12 +145,12 @@ class Simulator(ABC):
         return check(u, self.nu, self.u_names, f"{self.backend} simulator: input {name}")
 
     def check_policy(self, command, x: np.ndarray) -> None:
-        """ValueError unless command, what a policy returned for x (..., nx), has the shape (..., nu) or broadcasts to it."""
+        """ValueError unless command, what a policy returned for x (..., nx), is (..., nu) or broadcasts to it."""
         shape, wanted = np.shape(command), (*x.shape[:-1], self.nu)
         if len(shape) > len(wanted) or any(s not in (1, w) for s, w in zip(shape[::-1], wanted[::-1], strict=False)):
             raise ValueError(
-                f"{self.backend} simulator: the policy must return u of shape {wanted} ({', '.join(self.u_names)}) for x "
-                f"of shape {x.shape}, got {shape}"
+                f"{self.backend} simulator: the policy must return u of shape {wanted} ({', '.join(self.u_names)}) "
+                f"for x of shape {x.shape}, got {shape}"
             )
 
     @staticmethod

@@ -21,7 +21,7 @@ def make(backend: str, model, **options):
 
 
 def through_json(sim):
-    return build(json.loads(json.dumps(sim.describe())))
+    return build(json.loads(json.dumps(sim.describe(), allow_nan=False)))
 
 
 def same_step(sim, again, rng):

@@ -92,7 +92,7 @@ def test_a_run_that_does_not_reproduce_says_where_and_fails(swingup, here):
 
 
 def test_run_start_seed_dt_and_duration_are_obeyed(swingup, here):
-    arguments = ("--start", "theta=1.5", "--start", "thetadot=-2", "--dt", 0.01, "--duration", 0.5, "--seed", 3)
+    arguments = ("--start", "theta=1.5", "--start", "theta_dot=-2", "--dt", 0.01, "--duration", 0.5, "--seed", 3)
     assert swingup("run", "pendulum", "--controller", "zero", *arguments, "--out", "r")[0] == 0
     run = Trajectory.load("r/trajectory.npz")
     assert run.x[0].tolist() == [1.5, -2.0] and run.t[-1] == pytest.approx(0.5) and len(run) == 50
@@ -122,7 +122,7 @@ def test_nothing_half_is_written_when_writing_fails(here, monkeypatch):
         (("regress", "acrobat", "--golden", "."), ("unknown task", "Did you mean 'acrobot'")),
         (("run", "pendulum", "--controller", "swingup"), ("unknown controller", "Did you mean 'swing_up'", "zero")),
         (("eval", "dubins", "--controller", "lin"), ("unknown controller", "Did you mean 'line'")),
-        (("run", "pendulum", "--controller", "zero", "--start", "tetha=1"), ("Did you mean 'theta'", "thetadot")),
+        (("run", "pendulum", "--controller", "zero", "--start", "tetha=1"), ("Did you mean 'theta'", "theta_dot")),
         (("run", "pendulum", "--start", "theta"), ("NAME=VALUE",)),
         (("run", "pendulum", "--start", "theta=nan"), ("finite", "theta")),
         (("run", "dubins", "--sim", "mujoco"), ("unknown backend", "ode")),

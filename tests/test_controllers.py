@@ -400,7 +400,11 @@ class TwoLinks(System):
     damping = property(lambda self: np.array([0.1, 0.2]))
 
 
-@pytest.mark.parametrize("plant", [TwoLinks(), plants.Pendulum(), plants.DoubleIntegrator(m=2.0, b=0.3)], ids=str)
+@pytest.mark.parametrize(
+    "plant",
+    [TwoLinks(), plants.Pendulum(), plants.DoubleIntegrator(m=2.0, b=0.3)],
+    ids=lambda plant: type(plant).__name__,
+)
 def test_the_closed_loop_acceleration_is_the_command(plant, rng):
     n = plant.nv
     policy = InverseDynamicsControl(plant, Sinusoid(np.zeros(n), 1.0, np.arange(1.0, n + 1)), kp=30.0, kd=7.0)

@@ -37,7 +37,9 @@ def test_axpy_takes_strides(isa):
 def test_the_best_instruction_set_is_chosen_at_import():
     if not ISAS:
         pytest.skip("the C extension was not built")
-    out = subprocess.run([sys.executable, "-c", "import dl; print(dl.backend())"], capture_output=True, text=True, check=True)
+    out = subprocess.run(
+        [sys.executable, "-c", "import dl; print(dl.backend())"], capture_output=True, text=True, check=True
+    )
     assert out.stdout.strip() == f"c-{ISAS[-1]}"
 
 
@@ -54,7 +56,13 @@ def test_errors_name_what_was_wanted_and_got():
 
 
 def test_without_the_extension_the_twin_runs_and_says_so():
-    code = "import sys; sys.modules['dl._kernels'] = None; import dl, numpy; from dl import kernels; print(dl.backend(), kernels.axpy(2.0, numpy.ones(2), numpy.ones(2)))"
+    code = "\n".join(
+        [
+            "import sys; sys.modules['dl._kernels'] = None",
+            "import dl, numpy as np; from dl import kernels",
+            "print(dl.backend(), kernels.axpy(2.0, np.ones(2), np.ones(2)))",
+        ]
+    )
     out = subprocess.run([sys.executable, "-W", "always", "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "numpy [3. 3.]"
     assert "C kernels were not built" in out.stderr

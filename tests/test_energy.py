@@ -146,6 +146,15 @@ def test_swings_up_and_balances_in_closed_form(name, rng):
         assert np.abs(run.x[..., 0]).max() < 3.0 and np.abs(run.x[:, -1, 0]).max() < 0.1
 
 
+@each_plant
+def test_a_plant_without_a_limit_gets_one_and_a_limit_is_kept(name):
+    plant = FACTORIES[name]().swing_up.plant
+    key = "force_limit" if name == "cartpole" else "torque_limit"
+    without = type(plant)(**{**vars(plant), key: np.inf})
+    assert FACTORIES[name](without).swing_up.plant == plant
+    assert FACTORIES[name](type(plant)(**{key: 7.0})).balance.u_max == 7.0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["acrobot", "cartpole"])
 def test_swing_up_comes_back_from_anywhere(name):

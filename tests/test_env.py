@@ -13,6 +13,7 @@ from robotics.cost import quadratic
 from robotics.env import TaskEnv, TaskVectorEnv, register
 from robotics.evaluate import episode
 from robotics.task import Task
+from sims.errors import MissingDependency
 from sims.ode import OdeSimulator
 from sims.system import System, stack
 
@@ -59,19 +60,39 @@ def check(env: gymnasium.Env) -> list[str]:
 
 @pytest.mark.parametrize("name", CLOSED_FORM)
 def test_check_env_is_silent(name):
-    assert check(TaskEnv(name, normalize_actions=True)) == []
+    assert check(TaskEnv(name)) == []
 
 
 @pytest.mark.parametrize("name", CLOSED_FORM)
 def test_check_env_says_of_physical_actions_only_that_they_are_physical(name):
-    assert all("normalized space" in message for message in check(TaskEnv(name)))
+    assert all("normalized space" in message for message in check(TaskEnv(name, normalize_actions=False)))
 
 
 @pytest.mark.parametrize("backend", ENGINES)
 @pytest.mark.parametrize("name", ["cartpole", "quadrotor"])
 def test_check_env_is_silent_in_the_engines(name, backend):
     pytest.importorskip(PACKAGE[backend], reason=f"{backend} is not installed")
-    assert check(TaskEnv(name, backend=backend, normalize_actions=True)) == []
+    assert check(TaskEnv(name, backend=backend)) == []
+
+
+def test_check_env_is_silent_with_pictures():
+    pytest.importorskip("mujoco", reason="MuJoCo draws the pictures: pip install mujoco")
+    from sims.viewer.offscreen import gl_context
+
+    try:
+        gl_context(64, 64).free()
+    except MissingDependency as error:
+        pytest.skip(str(error))
+    env = TaskEnv("cartpole", render_mode="rgb_array")
+    assert check(env) == []
+    env = TaskEnv("cartpole", render_mode="rgb_array")
+    pictures = [env.reset(seed=0), env.render()][1:]
+    for _ in range(10):
+        env.step(np.ones(1, np.float32))
+    pictures.append(env.render())
+    assert pictures[0].shape == (360, 480, 3) and pictures[0].dtype == np.uint8
+    assert (pictures[0] != pictures[1]).any()
+    env.close()
 
 
 def test_gymnasium_makes_registered_tasks():
@@ -85,7 +106,7 @@ def test_gymnasium_makes_registered_tasks():
 
 
 def test_spec_makes_the_same_environment():
-    env = TaskEnv("pendulum", hold=3, normalize_actions=True)
+    env = TaskEnv("pendulum", hold=3, normalize_actions=False)
     again = env.spec.make().unwrapped
     assert again.hold == 3 and again.action_space == env.action_space
 
@@ -105,7 +126,7 @@ def test_the_next_episode_is_another_one():
 
 
 def test_reward_is_minus_the_cost_of_the_same_run():
-    env = TaskEnv("pendulum")
+    env = TaskEnv("pendulum", normalize_actions=False)
     env.reset(seed=3)
     rewards = [env.step(np.array([0.5], np.float32))[1] for _ in range(20)]
     task, sim = env.task, env.sim
@@ -117,14 +138,14 @@ def test_reward_is_minus_the_cost_of_the_same_run():
 def test_actions_are_physical_clipped_or_normalized():
     ends = []
     for env, action in [
-        (TaskEnv("pendulum"), 3.0),
-        (TaskEnv("pendulum"), 50.0),
-        (TaskEnv("pendulum", normalize_actions=True), 1.0),
+        (TaskEnv("pendulum", normalize_actions=False), 3.0),
+        (TaskEnv("pendulum", normalize_actions=False), 50.0),
+        (TaskEnv("pendulum"), 1.0),
     ]:
         env.reset(seed=0)
         ends.append(env.step(np.array([action], np.float32))[4]["x"])
     assert np.array_equal(ends[0], ends[1]) and np.array_equal(ends[0], ends[2])
-    env = TaskEnv("quadrotor", normalize_actions=True)  # limits 0 to 5 N: the middle is 2.5 N
+    env = TaskEnv("quadrotor")  # limits 0 to 5 N: the middle is 2.5 N
     assert np.allclose(env._core.input(np.zeros(4, np.float32)), 2.5)
 
 

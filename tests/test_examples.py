@@ -41,4 +41,6 @@ def test_links_in_the_docs_lead_somewhere():
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
             if "://" not in target:
-                assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}, which is not there"
+                assert (page.parent / target).exists(), (
+                    f"{page.relative_to(ROOT)} links to {target}, which is not there"
+                )

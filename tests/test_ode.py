@@ -292,7 +292,7 @@ def test_a_diverging_row_leaves_its_neighbours_alone():
             "which DubinsCar has not: use rk4",
         ),
         (lambda: OdeSimulator(plants.Pendulum(), dt=0.0), "dt must be a positive number of seconds, got 0.0"),
-        (lambda: OdeSimulator(plants.Pendulum()).step([0, np.nan], [0]), "must be finite, got nan for 'thetadot'"),
+        (lambda: OdeSimulator(plants.Pendulum()).step([0, np.nan], [0]), "must be finite, got nan for 'theta_dot'"),
         (lambda: OdeSimulator(plants.Pendulum()).step([0, 0, 0], [0]), r"must have shape \(..., 2\)"),
         (lambda: integrate_events(Ball(), [1.0, 0.0], lambda t, x: [], -1.0), "duration must be a positive number"),
         (

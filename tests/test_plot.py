@@ -75,7 +75,7 @@ def test_wrong_runs_are_errors_and_write_nothing(tmp_path):
     sim, run = run_of("pendulum")
     with pytest.raises(ValueError, match="shows one run"):
         plot_run(sim, Trajectory(run.t, run.x[None], run.u[None]), tmp_path / "a")
-    with pytest.raises(ValueError, match=r"has 3 states, the simulator 2 \(theta, thetadot\)"):
+    with pytest.raises(ValueError, match=r"has 3 states, the simulator 2 \(theta, theta_dot\)"):
         plot_run(sim, Trajectory(run.t, np.zeros((len(run.t), 3)), run.u), tmp_path / "a")
     assert not list(tmp_path.iterdir())
 

@@ -33,7 +33,7 @@ class Acrobot(System):
     torque_limit: float = np.inf
 
     nx, nu, nq, nv = 4, 1, 2, 2
-    x_names = ("theta1", "theta2", "theta1dot", "theta2dot")
+    x_names = ("theta1", "theta2", "theta1_dot", "theta2_dot")
     u_names = ("elbow_torque",)
 
     @property

@@ -31,7 +31,7 @@ class Ballbot(System):
     torque_limit: float = np.inf
 
     nx, nu, nq, nv = 4, 1, 2, 2
-    x_names = ("x", "theta", "xdot", "thetadot")
+    x_names = ("x", "theta", "x_dot", "theta_dot")
     u_names = ("torque",)
 
     @property

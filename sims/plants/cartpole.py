@@ -27,7 +27,7 @@ class CartPole(System):
     force_limit: float = np.inf
 
     nx, nu, nq, nv = 4, 1, 2, 2
-    x_names = ("x", "theta", "xdot", "thetadot")
+    x_names = ("x", "theta", "x_dot", "theta_dot")
     u_names = ("force",)
 
     @property

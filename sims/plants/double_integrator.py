@@ -21,7 +21,7 @@ class DoubleIntegrator(System):
     force_limit: float = np.inf
 
     nx, nu, nq, nv = 2, 1, 1, 1
-    x_names = ("q", "qdot")
+    x_names = ("q", "q_dot")
     u_names = ("force",)
 
     @property

@@ -37,7 +37,7 @@ class Glider(System):
     published: bool = False
 
     nx, nu = 7, 1
-    x_names = ("x", "z", "pitch", "elevator", "xdot", "zdot", "pitchdot")
+    x_names = ("x", "z", "pitch", "elevator", "x_dot", "z_dot", "pitch_dot")
     u_names = ("elevator_rate",)
 
     @property

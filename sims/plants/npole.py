@@ -58,7 +58,7 @@ class NPole(System):
     @property
     def x_names(self) -> tuple[str, ...]:
         angles = [f"theta{i + 1}" for i in range(self.n)] if self.n > 1 else ["theta"]
-        return ("x", *angles, "xdot", *(f"{angle}dot" for angle in angles))
+        return ("x", *angles, "x_dot", *(f"{angle}_dot" for angle in angles))
 
     @property
     def u_max(self) -> np.ndarray:

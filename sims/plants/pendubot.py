@@ -32,7 +32,7 @@ class Pendubot(System):
     torque_limit: float = np.inf
 
     nx, nu, nq, nv = 4, 1, 2, 2
-    x_names = ("theta1", "theta2", "theta1dot", "theta2dot")
+    x_names = ("theta1", "theta2", "theta1_dot", "theta2_dot")
     u_names = ("shoulder_torque",)
 
     @property

@@ -23,7 +23,7 @@ class Pendulum(System):
     torque_limit: float = np.inf
 
     nx, nu, nq, nv = 2, 1, 1, 1
-    x_names = ("theta", "thetadot")
+    x_names = ("theta", "theta_dot")
     u_names = ("torque",)
 
     @property

@@ -26,7 +26,7 @@ class PlanarQuadrotor(System):
     thrust_max: float = np.inf
 
     nx, nu, nq, nv = 6, 2, 3, 3
-    x_names = ("x", "z", "theta", "xdot", "zdot", "thetadot")
+    x_names = ("x", "z", "theta", "x_dot", "z_dot", "theta_dot")
     u_names = ("thrust_right", "thrust_left")
 
     @property

@@ -31,7 +31,7 @@ class Quadrotor(System):
     thrust_max: float = np.inf
 
     nx, nu, nq, nv = 13, 4, 7, 6
-    x_names = ("x", "y", "z", "qw", "qx", "qy", "qz", "vx", "vy", "vz", "wx", "wy", "wz")
+    x_names = tuple(f"frame.{c}" for c in ("x", "y", "z", "qw", "qx", "qy", "qz", "vx", "vy", "vz", "wx", "wy", "wz"))
     u_names = ("thrust_front", "thrust_left", "thrust_back", "thrust_right")
 
     def __post_init__(self):

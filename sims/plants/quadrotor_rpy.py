@@ -28,7 +28,7 @@ class QuadrotorRPY(System):
     thrust_max: float = np.inf
 
     nx, nu, nq, nv = 12, 4, 6, 6
-    x_names = ("x", "y", "z", "roll", "pitch", "yaw", "vx", "vy", "vz", "rolldot", "pitchdot", "yawdot")
+    x_names = ("x", "y", "z", "roll", "pitch", "yaw", "vx", "vy", "vz", "roll_dot", "pitch_dot", "yaw_dot")
     u_names = ("thrust_front", "thrust_left", "thrust_back", "thrust_right")
 
     def __post_init__(self):

@@ -19,7 +19,7 @@ class VanDerPol(System):
     force_limit: float = np.inf
 
     nx, nu, nq, nv = 2, 1, 1, 1
-    x_names = ("q", "qdot")
+    x_names = ("q", "q_dot")
     u_names = ("force",)
 
     @property

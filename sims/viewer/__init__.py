@@ -6,6 +6,7 @@ Nothing is imported until it is used; a door that needs a package that is not th
 from importlib import import_module
 
 _HOME = {
+    "Camera": "render",
     "Film": "film",
     "ResetRequested": "viewer",
     "Scene": "scene",

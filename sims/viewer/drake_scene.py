@@ -56,7 +56,7 @@ def _shape(inspector: SceneGraphInspector, i, body: str) -> Shape | None:
     if isinstance(shape, g.Sphere):
         kind, size = "sphere", (shape.radius(),)
     elif isinstance(shape, g.Box):
-        kind, size = "box", tuple(0.5 * shape.size())
+        kind, size = "box", tuple(0.5 * np.array(shape.size()))
     elif isinstance(shape, g.Cylinder):
         kind, size = "cylinder", (shape.radius(), 0.5 * shape.length())
     elif isinstance(shape, g.Capsule):

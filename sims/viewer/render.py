@@ -14,7 +14,7 @@ from sims.contact import Contact
 from sims.errors import MissingDependency
 from sims.simulator import Simulator
 from sims.trajectory import Trajectory, write_atomically
-from sims.viewer.coordinates import typical_states
+from sims.viewer.coordinates import default_state, typical_states
 from sims.viewer.scene import Scene, check_contacts, check_run, scene_of
 from sims.viewer.stage import ForceScale
 from sims.viewer.view import View, view_of
@@ -105,6 +105,28 @@ def contact_sheet(
     return write_atomically(path, _png(np.asarray(sheet)))
 
 
+class Camera:
+    """A renderer that stays open for one state after another, framed for all that the robot usually does.
+
+    picture(x) -> (height, width, 3) uint8; close() frees it. Raises as `render_png` does.
+    """
+
+    def __init__(self, sim: Simulator, *, width: int = 480, height: int = 360):
+        x = default_state(sim, scene_of(sim))
+        run = Trajectory(np.array([0.0, sim.dt]), np.stack([x, x]), np.zeros((1, sim.nu)))
+        self._u = run.u[0]
+        self._studio = _Studio(sim, run, width=width, height=height, shadows=False, samples=0, contacts=False)
+        self._studio.__enter__()
+
+    def picture(self, x: np.ndarray) -> np.ndarray:
+        """The picture of the state x (nx,)."""
+        return self._studio.of(x, self._u)
+
+    def close(self) -> None:
+        """Free the renderer."""
+        self._studio.__exit__(None, None, None)
+
+
 class _Studio:
     """A run in front of the camera; `picture(t)` in a `with` block."""
 
@@ -137,7 +159,10 @@ class _Studio:
 
     def picture(self, t: float) -> np.ndarray:
         """The picture (height, width, 3), uint8, at time t [s]."""
-        x, u = state_at(self._sim, self._run, t)
+        return self.of(*state_at(self._sim, self._run, t))
+
+    def of(self, x: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """The picture of a state x (nx,) under u (nu,), which need not be of the run."""
         self._pose(self._data, x)
         self._update(self._offscreen.model, self._data)
         return self._offscreen.picture(self._data, self._arrows(self._sim.contacts(x, u)) if self._contacts else ())
