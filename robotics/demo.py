@@ -162,7 +162,7 @@ def _film(trajectories: dict, path: Path) -> Path:
         sim = make(system).simulator(backend)
         shift = (
             5.0 * engines.index(backend),
-            -4.0 * SYSTEMS.index(system),
+            -7.0 * SYSTEMS.index(system),
             -0.02 * SYSTEMS.index(system),
         )  # one floor above
         film.add(sim, run, label=LABELS[backend] if system == SYSTEMS[0] else "", offset=shift)
