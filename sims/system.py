@@ -28,8 +28,8 @@ class System(ABC):
 
     @property
     def u_min(self) -> np.ndarray:
-        """Lower input limits (nu,)."""
-        return np.full(self.nu, -np.inf)
+        """Lower input limits (nu,); -u_max unless a plant says otherwise."""
+        return -self.u_max
 
     @property
     def u_max(self) -> np.ndarray:

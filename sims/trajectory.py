@@ -32,7 +32,7 @@ class Failure:
     def message(self) -> str:
         """One sentence: what, where, when, and what to do."""
         return (
-            f"diverged: state {self.where!r} is not finite after step {self.step} (t = {self.t:.6g} s) in "
+            f"diverged: {self.where!r} is not finite after step {self.step} (t = {self.t:.6g} s) in "
             f"{self.simulator.get('backend', '?')}; use a smaller dt, check inputs and inertias, or save the failure "
             f"(Failure.save) and replay it with `swingup replay FILE`"
         )

@@ -39,10 +39,6 @@ class Ballbot(System):
         return np.array([self.torque_limit])
 
     @property
-    def u_min(self) -> np.ndarray:
-        return -self.u_max
-
-    @property
     def damping(self) -> np.ndarray:
         return np.zeros(2)
 

@@ -35,10 +35,6 @@ class CartPole(System):
         return np.array([self.force_limit])
 
     @property
-    def u_min(self) -> np.ndarray:
-        return -self.u_max
-
-    @property
     def damping(self) -> np.ndarray:
         return np.array([self.b_cart, self.b_pole])
 

@@ -29,10 +29,6 @@ class DoubleIntegrator(System):
         return np.array([self.force_limit])
 
     @property
-    def u_min(self) -> np.ndarray:
-        return -self.u_max
-
-    @property
     def damping(self) -> np.ndarray:
         return np.array([self.b])
 

@@ -40,10 +40,6 @@ class DoublePendulum(System):
         return np.full(2, self.torque_limit)
 
     @property
-    def u_min(self) -> np.ndarray:
-        return -self.u_max
-
-    @property
     def damping(self) -> np.ndarray:
         return np.array([self.b1, self.b2])
 

@@ -27,10 +27,6 @@ class DubinsCar(System):
     def u_max(self) -> np.ndarray:
         return np.array([self.turn_limit])
 
-    @property
-    def u_min(self) -> np.ndarray:
-        return -self.u_max
-
     def f(self, x, u):
         heading = x[..., 2]
         return stack([self.speed * np.cos(heading), self.speed * np.sin(heading), u[..., 0]])

@@ -44,10 +44,6 @@ class Glider(System):
     def u_max(self) -> np.ndarray:
         return np.array([self.rate_limit])
 
-    @property
-    def u_min(self) -> np.ndarray:
-        return -self.u_max
-
     def f(self, x, u):
         pitch, phi, vx, vz, rate, phidot = x[..., 2], x[..., 3], x[..., 4], x[..., 5], x[..., 6], u[..., 0]
         s, c, se, ce = np.sin(pitch), np.cos(pitch), np.sin(pitch + phi), np.cos(pitch + phi)

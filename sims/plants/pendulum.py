@@ -31,10 +31,6 @@ class Pendulum(System):
         return np.array([self.torque_limit])
 
     @property
-    def u_min(self) -> np.ndarray:
-        return -self.u_max
-
-    @property
     def damping(self) -> np.ndarray:
         return np.array([self.b])
 

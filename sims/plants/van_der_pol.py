@@ -26,10 +26,6 @@ class VanDerPol(System):
     def u_max(self) -> np.ndarray:
         return np.array([self.force_limit])
 
-    @property
-    def u_min(self) -> np.ndarray:
-        return -self.u_max
-
     def f(self, x, u):
         q, v = x[..., 0], x[..., 1]
         return stack([v, -self.mu * (q * q - 1.0) * v - q + u[..., 0]])
