@@ -10,10 +10,12 @@ import numpy as np
 from sims import models, plants
 from sims.manipulator import times
 from sims.ode import OdeSimulator
+from sims.simulator import Simulator
 from sims.system import System
 
 TOLERANCE = 1e-9  # absolute: M [kg, kg m^2], forces [N, N m], poses [m], one step; vdot and linearize are relative
 LINEARIZE_TOLERANCE = 1e-6
+STEPS = 50
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,8 @@ def parity(
 ) -> Report:
     """Compare MuJoCo, Drake and, if given or known to `models.PLANT_MODEL`, the closed form at n random states.
 
-    Contact, limits and MuJoCo's other constraints are off; limits are compared as numbers. One step is MuJoCo's Euler,
-    Drake's discrete and the closed form's semi-implicit Euler. With rollout > 0 [s], a passive run of MuJoCo's RK4 at
+    Contact, limits and MuJoCo's other constraints are off; limits are compared as numbers. One step, and fifty with the
+    input held, are MuJoCo's Euler, Drake's discrete and the closed form's semi-implicit Euler. With rollout > 0 [s], a passive run of MuJoCo's RK4 at
     1 ms is compared with Drake's RK5 at 1e-12, from states rollout_scale * N(0, 1) away from the reference: large
     motions of chaotic models exceed any tolerance by MuJoCo's truncation error alone. allow: as DrakeSimulator's.
     Raises ModelError if either engine refuses the model, ValueError for a bad n.
@@ -209,8 +211,18 @@ def _engines(both: _Pair, states: list) -> list[Row]:
     rows.append(_worst("vdot (relative)", between, [_relative(a.vdot, b.vdot) for a, b in pairs], both.dofs))
     steps = [drake.difference(drake.step(x, u), oracle.step(x, u)) for x, u in states]
     rows.append(_worst("one step", between, steps, both.dofs * 2))
+    rows.append(_steps(between, both, drake, states[:3]))
     rows.append(_linear(between, both, drake.linearize, states[:3]))
     return rows
+
+
+def _steps(between: str, both: _Pair, sim: Simulator, states: list) -> Row:
+    """STEPS such steps from a state, its input held."""
+    gaps = []
+    for x, u in states:
+        held = np.tile(u, (STEPS, 1))
+        gaps.append(sim.difference(both.mujoco.rollout(x, held).x, sim.rollout(x, held).x))
+    return _worst(f"{STEPS} steps", between, np.concatenate(gaps), both.dofs * 2)
 
 
 def _relative(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -240,6 +252,7 @@ def _against_plant(both: _Pair, plant: System, states: list) -> list[Row]:
     euler = OdeSimulator(plant, dt=oracle.dt, integrator="semi_implicit_euler")
     steps = [oracle.difference(euler.step(x, u), oracle.step(x, u)) for x, u in states]
     rows.append(_worst("one step", between, steps, both.dofs * 2))
+    rows.append(_steps(between, both, euler, states[:3]))
     rows.append(_linear(between, both, euler.linearize, states[:3]))
     return rows
 

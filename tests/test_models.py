@@ -122,10 +122,13 @@ def test_home_is_inside_the_limits_and_touches_only_the_floor(name):
 
 @pytest.mark.parametrize("plant_name", PLANT_MODEL)
 def test_equations_of_motion_equal_the_closed_form(plant_name):
+    from sims.mujoco_layout import state_names
+
     plant = getattr(plants, plant_name)()
     model = load(PLANT_MODEL[plant_name])
     assert (plant.nq, plant.nv, plant.nu) == (model.nq, model.nv, model.nu)
     assert list(plant.u_names) == [model.actuator(i).name for i in range(model.nu)]
+    assert plant.x_names == state_names(model)
     rng = np.random.default_rng(7)
     for _ in range(20):
         q, v, u = rng.uniform(-3, 3, model.nq), rng.normal(0, 2, model.nv), rng.normal(0, 5, model.nu)
