@@ -87,9 +87,10 @@ def parity(
     """Compare MuJoCo, Drake and, if given or known to `models.PLANT_MODEL`, the closed form at n random states.
 
     Contact, limits and MuJoCo's other constraints are off; limits are compared as numbers. One step, and fifty with the
-    input held, are MuJoCo's Euler, Drake's discrete and the closed form's semi-implicit Euler. With rollout > 0 [s], a passive run of MuJoCo's RK4 at
-    1 ms is compared with Drake's RK5 at 1e-12, from states rollout_scale * N(0, 1) away from the reference: large
-    motions of chaotic models exceed any tolerance by MuJoCo's truncation error alone. allow: as DrakeSimulator's.
+    input held, are MuJoCo's Euler, Drake's discrete and the closed form's semi-implicit Euler. With rollout > 0 [s], a
+    passive run of MuJoCo's RK4 at 1 ms is compared with Drake's RK5 at 1e-12, from states rollout_scale * N(0, 1) away
+    from the reference: large motions of chaotic models exceed any tolerance by MuJoCo's truncation error alone.
+    allow: as DrakeSimulator's.
     Raises ModelError if either engine refuses the model, ValueError for a bad n.
     """
     if n < 1:
