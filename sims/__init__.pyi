@@ -1,0 +1,19 @@
+# What sims opens lazily, for editors and type checkers; tests/test_doors.py keeps it equal to __all__.
+from sims import lie as lie
+from sims import models as models
+from sims import parity as parity
+from sims import plants as plants
+from sims import viewer as viewer
+from sims.drake_sim import DrakeSimulator as DrakeSimulator
+from sims.drake_system import DrakeSystemSimulator as DrakeSystemSimulator
+from sims.drake_system import to_drake as to_drake
+from sims.errors import ModelError as ModelError
+from sims.errors import SimulationDiverged as SimulationDiverged
+from sims.mujoco_sim import MujocoSimulator as MujocoSimulator
+from sims.ode import OdeSimulator as OdeSimulator
+from sims.policy import Controller as Controller
+from sims.simulator import Simulator as Simulator
+from sims.simulator import simulate as simulate
+from sims.system import System as System
+from sims.trajectory import Failure as Failure
+from sims.trajectory import Trajectory as Trajectory
