@@ -36,7 +36,7 @@ class LinearFeedback(Controller):
             raise ValueError(f"LinearFeedback: u_goal must be ({nu},), a row of K each, got {np.shape(u_goal)}")
         self.u_goal = _finite(np.array(np.broadcast_to(np.asarray(u_goal, float), (nu,))), "u_goal")
         self.difference = difference
-        self.angles = _indices(angles, ndx)
+        self.angles = indices(angles, ndx)
         self._minus_K, self._minus_KT = -self.K, np.ascontiguousarray(-self.K.T)
         self._dot = self._minus_K.dot
         self._plain = difference is None and not len(self.angles)
@@ -63,8 +63,9 @@ def wrap_angle(angle):
     return angle - 2 * np.pi * turns
 
 
-def _indices(indices: Sequence[int], size: int) -> np.ndarray:
-    found = np.array(list(indices), dtype=int)
+def indices(chosen: Sequence[int], size: int) -> np.ndarray:
+    """chosen as an integer array; ValueError unless each is an index into `size` components."""
+    found = np.array(list(chosen), dtype=int)
     if ((found < -size) | (found >= size)).any():
         raise ValueError(f"angle indices must lie in 0..{size - 1}, got {found.tolist()}")
     return found

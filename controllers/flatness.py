@@ -22,6 +22,7 @@ def planar_quadrotor_flat(plant: PlanarQuadrotor, y) -> tuple[np.ndarray, np.nda
     derivative the moment. Singular where the thrust is zero, a = -g. Source: Tedrake, Underactuated Robotics, chapter
     10, "Differential flatness"; Mellinger, Michael and Kumar, 2010.
     """
+    y = np.asarray(y, float)
     p, v, a, jerk, snap = (y[..., i, :] for i in range(5))
     theta, rate, acceleration, force = _planar_attitude(a + np.array([0.0, plant.g]), jerk, snap)
     total, moment = plant.m * force, plant.I * acceleration / plant.r
@@ -90,7 +91,7 @@ class PlanarQuadrotorTracking(Controller):
         self.kp, self.kv, self.k_theta, self.k_omega = kp, kv, k_theta, k_omega
 
     def __call__(self, x, t: float):
-        plant, reference = self.plant, self.reference.derivatives(t, 4)
+        x, plant, reference = np.asarray(x, float), self.plant, self.reference.derivatives(t, 4)
         p, theta, v, rate = x[..., :2], x[..., 2], x[..., 3:5], x[..., 5]
         n = np.stack([-np.sin(theta), np.cos(theta)], axis=-1)
         dn = rate[..., None] * np.stack([-np.cos(theta), -np.sin(theta)], axis=-1)
@@ -119,7 +120,7 @@ class QuadrotorTracking(Controller):
         self.kp, self.kv, self.k_R, self.k_omega = kp, kv, k_R, k_omega
 
     def __call__(self, x, t: float):
-        plant, y = self.plant, self.reference.derivatives(t, 4)
+        x, plant, y = np.asarray(x, float), self.plant, self.reference.derivatives(t, 4)
         p, v, omega = x[..., :3], x[..., 7:10], x[..., 10:13]
         R = lie.quat_to_matrix(x[..., 3:7])
         Rt = np.swapaxes(R, -1, -2)

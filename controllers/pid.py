@@ -57,7 +57,7 @@ class PID(Controller):
         self._last: float | None = None
 
     def __call__(self, x, t: float):
-        q, v = _split(x, self.nq, self.joints)
+        q, v = _split(np.asarray(x, float), self.nq, self.joints)
         q_d, v_d, _ = self.reference(t)
         if q.shape[-1] != len(q_d):
             raise ValueError(
@@ -93,6 +93,8 @@ class InverseDynamicsControl(Controller):
         self.kd = 2 * np.sqrt(self.kp) if kd is None else _per_joint("InverseDynamicsControl", "kd", kd, n)
         if isinstance(plant, OdeSimulator):
             plant = cast(Manipulator, plant.system)
+        if not isinstance(plant, Simulator) and plant.nv != n:
+            raise ValueError(f"InverseDynamicsControl: the reference has {n} joints, {type(plant).__name__} {plant.nv}")
         self._inverse = _EngineInverse(plant, n) if isinstance(plant, Simulator) else partial(computed_torque, plant)
 
     def __call__(self, x, t: float):

@@ -6,7 +6,7 @@ from math import floor, pi
 
 import numpy as np
 
-from controllers.base import wrap_angle
+from controllers.base import indices, wrap_angle
 from sims.policy import Controller, Policy
 from sims.simulator import Simulator
 
@@ -52,7 +52,7 @@ class Switch(Controller):
         if np.shape(within) not in ((), (nx,)) or not np.all(np.asarray(within, float) > 0.0):
             raise ValueError(f"Switch: within must be positive, a number or ({nx},), got {within}")
         self.within = np.array(np.broadcast_to(np.asarray(within, float), (nx,)))
-        self.angles = np.array(list(angles), int)
+        self.angles = indices(angles, nx)
         self._angles, self._boxed = self.angles.tolist(), bool(np.isfinite(self.within).any())
         self._caught: bool | np.ndarray = False
 

@@ -120,11 +120,9 @@ def _map(jobs: list[tuple[str, str]], workers: int):
     if workers == 1:
         yield from map(_job, jobs)
         return
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
+    from robotics.workers import in_processes
 
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_job, jobs)
+    yield from in_processes(_job, jobs, workers)
 
 
 def _job(job: tuple[str, str]) -> tuple:

@@ -73,7 +73,7 @@ class TaskEnv(gymnasium.Env):
     def step(self, action):
         if self._x is None:
             raise gymnasium.error.ResetNeeded("TaskEnv: call reset() before step()")
-        x, reward, lost = self._core.advance(self._x[None], np.asarray(action)[None], np.array([self._k]))
+        x, reward, lost = self._core.advance(self._x[None], self._core.check_action(action)[None], np.array([self._k]))
         self._x, self._k = x[0], self._k + 1
         t = self._k * self._core.period
         info: dict[str, Any] = {"x": self._x.copy(), "t": t}
@@ -137,7 +137,13 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
 
     def reset(self, *, seed: int | list[int | None] | None = None, options: dict | None = None):
         n = self.num_envs
-        seeds = [None] * n if seed is None else [seed + i for i in range(n)] if isinstance(seed, int) else list(seed)
+        seeds = (
+            [None] * n
+            if seed is None
+            else [seed + i for i in range(n)]
+            if isinstance(seed, int | np.integer)
+            else list(seed)
+        )
         if len(seeds) != n:
             raise ValueError(f"TaskVectorEnv.reset: want one seed for each of {n} environments, got {len(seeds)}")
         old = self._rngs or [np.random.default_rng() for _ in range(n)]
@@ -150,12 +156,12 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
     def step(self, actions):
         if not self._rngs:
             raise gymnasium.error.ResetNeeded("TaskVectorEnv: call reset() before step()")
+        actions = self._core.check_action(actions, self.num_envs)
         fresh = self._over.copy()  # only in NEXT_STEP mode: these begin again instead of stepping
         self._restart(fresh)
         going = ~fresh
         reward, terminated = np.zeros(self.num_envs), np.zeros(self.num_envs, dtype=bool)
         if going.any():
-            actions = np.asarray(actions)
             x, reward[going], terminated[going] = self._core.advance(self._x[going], actions[going], self._k[going])
             self._x[going] = x
             self._k[going] += 1
@@ -189,8 +195,8 @@ class _Core:
     def __init__(self, task: Task, backend: str | None, dt: float | None, hold: int | None, normalize_actions: bool):
         self.task, self.sim = task, task.simulator(backend, dt)
         self.hold = task.hold if hold is None else int(hold)
-        if self.hold < 1:
-            raise ValueError(f"an action is held for at least 1 step of dt, got hold={hold}")
+        if self.hold < 1 or (hold is not None and hold != self.hold):
+            raise ValueError(f"an action is held for a whole number of steps of dt, at least 1, got hold={hold}")
         self.period = self.hold * self.sim.dt
         self.steps = max(1, round(task.duration / self.period))
         self.low, self.high = self.sim.u_min, self.sim.u_max
@@ -207,8 +213,18 @@ class _Core:
     def first(self, rng: np.random.Generator, options: dict | None) -> np.ndarray:
         """The first state (nx,): options["x0"], else drawn from rng, which Gymnasium seeds as default_rng does."""
         if options and "x0" in options:
-            return np.array(self.sim.check_state(options["x0"], "x0"))
+            x0 = self.sim.check_state(options["x0"], "x0")
+            if x0.ndim != 1:
+                raise ValueError(f'options["x0"] must be one state (nx,) = ({self.sim.nx},), got {x0.shape}')
+            return np.array(x0)
         return np.array(self.task.start(rng), float)
+
+    def check_action(self, action, *batch: int) -> np.ndarray:
+        """The action as float64 (*batch, nu); ValueError for another shape."""
+        action, shape = np.asarray(action, float), (*batch, self.sim.nu)
+        if action.shape != shape:
+            raise ValueError(f"the action must have shape {shape} ({', '.join(self.sim.u_names)}), got {action.shape}")
+        return action
 
     def observe(self, x: np.ndarray, t) -> np.ndarray:
         """float32 observations (..., n) of x (..., nx)."""
@@ -216,7 +232,7 @@ class _Core:
 
     def input(self, action: np.ndarray) -> np.ndarray:
         """The input u (..., nu) an action stands for, within the limits."""
-        u = action.astype(float)
+        u = np.asarray(action, float)
         if self.normalize_actions:
             u = self.low + (u + 1.0) / 2.0 * (self.high - self.low)
         return np.minimum(np.maximum(u, self.low), self.high)

@@ -179,20 +179,19 @@ def _batch(task: Task, sim: Simulator, policy: Policy, seeds: Sequence[int], dur
 
 
 def _parallel(task: str, seeds: Sequence[int], settings: tuple, workers: int, progress: Progress | None) -> list[Row]:
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
+    from robotics.workers import in_processes
 
-    chunks = [list(seeds[i::workers]) for i in range(workers)]
+    workers = min(workers, len(seeds))
     rows: dict[int, Row] = {}
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for part in pool.map(_chunk, [task] * workers, chunks, [settings] * workers):
-            rows.update(part)
-            if progress is not None:
-                progress(len(rows), len(seeds))
+    for part in in_processes(_chunk, [(task, list(seeds[i::workers]), settings) for i in range(workers)], workers):
+        rows.update(part)
+        if progress is not None:
+            progress(len(rows), len(seeds))
     return [rows[seed] for seed in seeds]
 
 
-def _chunk(task: str, seeds: list[int], settings: tuple) -> dict[int, Row]:
+def _chunk(job: tuple[str, list[int], tuple]) -> dict[int, Row]:
+    task, seeds, settings = job
     controller, backend, dt, duration = settings
     data = as_task(task)
     sim = data.simulator(backend, dt)

@@ -82,7 +82,8 @@ def execute(config: RunConfig, monitor: Monitor | None = None) -> Run:
     task = make(config.task)
     sim = task.simulator(config.backend, config.dt)
     policy = task.policy(sim, config.controller)
-    trajectory = simulate(sim, policy, np.array(config.x0), config.duration, monitor=monitor)
+    with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges says so in its status
+        trajectory = simulate(sim, policy, np.array(config.x0), config.duration, monitor=monitor)
     if trajectory.failure is not None:
         trajectory = replace(trajectory, failure=replace(trajectory.failure, seed=config.seed))
     return Run(config, sim, trajectory, summarise(task, trajectory))
@@ -123,9 +124,7 @@ def write(run: Run, folder: str | Path | None = None) -> Path:
     folder: ./runs/<task>-<time> if None. All files are written into a hidden neighbour that is renamed at the end.
     Raises FileExistsError if the folder exists and is not empty.
     """
-    target = default_folder(run.config.task) if folder is None else Path(folder)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise FileExistsError(f"run folder {target} exists and is not empty: choose another with --out")
+    target = free_folder(default_folder(run.config.task) if folder is None else folder)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
@@ -143,12 +142,22 @@ def write(run: Run, folder: str | Path | None = None) -> Path:
     return target
 
 
+def free_folder(folder: str | Path) -> Path:
+    """The folder, if nothing is in it yet; FileExistsError otherwise."""
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"run folder {folder} exists and is not empty: choose another with --out")
+    return folder
+
+
 def load_config(path: str | Path) -> RunConfig:
     """The RunConfig in a config.json (or in a run folder); ValueError names the key that is missing or unknown."""
     path = Path(path)
     path = path / "config.json" if path.is_dir() else path
     try:
         data = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist: give a run folder, or the config.json in one") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: not JSON ({error})") from None
     if not isinstance(data, dict):

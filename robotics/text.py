@@ -15,7 +15,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
         drawing.add_column(Text(column), no_wrap=i == 0, overflow="fold")
     for row in rows:
         drawing.add_row(*(Text(_cell(value)) for value in row))
-    console = Console(width=None if sys.stdout.isatty() else 140, color_system=None)
+    console = Console(width=None if sys.stdout and sys.stdout.isatty() else 140, color_system=None)
     with console.capture() as capture:
         console.print(drawing)
     return "\n".join(line.rstrip() for line in capture.get().rstrip().split("\n"))

@@ -117,7 +117,7 @@ def _add_joint(m: mujoco.MjModel, plant: MultibodyPlant, j: int, parent, child, 
     name = name_of(m, mujoco.mjtObj.mjOBJ_JOINT, j, "joint")
     kind, axis, dof = int(m.jnt_type[j]), np.array(m.jnt_axis[j]), m.jnt_dofadr[j]
     damping = m.dof_damping[dof] + _reflected(m, j, m.actuator_damping)
-    damping = 0.0 if disabled(m, mujoco.mjtDisableBit.mjDSBL_DAMPER) else float(damping)
+    damping = 0.0 if disabled(m, mujoco.mjtDisableBit.mjDSBL_DAMPER) else max(0.0, float(damping))  # negative: refused
     if kind == FREE:
         return plant.AddJoint(tree.QuaternionFloatingJoint(name, plant.world_frame(), child, damping, damping))
     anchor, q0 = RigidTransform(np.array(m.jnt_pos[j])), m.qpos0[m.jnt_qposadr[j]]

@@ -13,7 +13,7 @@ FEATURES = {
     "actuator": "actuators of a kind that has no Drake counterpart here (their force would be missing)",
     "adhesion": "adhesion of a geom or contact pair",
     "armature": "armature of a free or ball joint (Drake has rotor inertia on 1-dof joints only)",
-    "damping": "nonlinear damping, and damping of a ball joint",
+    "damping": "negative or nonlinear damping, and damping of a ball joint",
     "equality": "equality constraints without a Drake counterpart",
     "fluid": "fluid forces (option density, viscosity or wind)",
     "flex": "deformable bodies",
@@ -22,7 +22,7 @@ FEATURES = {
     "gravcomp": "gravity compensation of a body",
     "limits": "position limits that would be ignored",
     "plugin": "MuJoCo engine plugins",
-    "stiffness": "nonlinear or plastic joint springs, and springs of free and ball joints",
+    "stiffness": "negative, nonlinear or plastic joint springs, and springs of free and ball joints",
     "surfacevel": "surface velocity of a geom",
     "tendon": "springs, damping, armature or limits of tendons",
 }
@@ -85,9 +85,10 @@ def _unsupported(m: mujoco.MjModel, contact: bool, limits: bool, discrete: bool)
     of_dof = m.dof_jntid
     loss = not disabled(m, bit.mjDSBL_FRICTIONLOSS) and not disabled(m, bit.mjDSBL_CONSTRAINT)
     damper, spring = not disabled(m, bit.mjDSBL_DAMPER), not disabled(m, bit.mjDSBL_SPRING)
-    nonlinear = (m.dof_dampingpoly != 0).any(axis=1)
+    nonlinear = (m.dof_dampingpoly != 0).any(axis=1) | (m.dof_damping < 0)
     ignored_limit = m.jnt_limited.astype(bool) & (ball | (not discrete)) & has_limits(m, limits)
-    springs = (m.jnt_stiffness != 0) & ~single | (m.jnt_stiffnesspoly != 0).any(axis=1) | (m.jnt_springyield != 0)
+    springs = (m.jnt_stiffness != 0) & ~single | (m.jnt_stiffnesspoly != 0).any(axis=1)
+    springs |= (m.jnt_springyield != 0) | (m.jnt_stiffness < 0)
     out = {
         "armature": _dofs(m, (m.dof_armature != 0) & ~single[of_dof]),
         "damping": _dofs(m, damper & (nonlinear | (m.dof_damping != 0) & ball[of_dof])),

@@ -1,13 +1,14 @@
 """Drake's own integrators over a step with the input held: the exact flow of a continuous plant, to an accuracy."""
 
 import numpy as np
-from pydrake.systems.analysis import ResetIntegratorFromFlags
+from pydrake.systems.analysis import ResetIntegratorFromFlags, SimulatorStatus
 from pydrake.systems.analysis import Simulator as DrakesSimulator
-from pydrake.systems.framework import BasicVector, DiagramBuilder, LeafSystem
+from pydrake.systems.framework import BasicVector, DiagramBuilder, EventStatus, LeafSystem
 
 from sims.drake_robot import Robot
 
 FIXED_STEP = ("explicit_euler", "semi_explicit_euler", "runge_kutta2", "radau1", "radau3")  # no error estimate
+MAX_STEPS, HUGE = 20_000, 1e100  # within one dt; of a state: beyond them Drake's error control may never return
 
 
 class Flow:
@@ -43,9 +44,21 @@ class Integration:
         self._simulator, self._accuracy, self._dt = simulator, accuracy, dt
         ResetIntegratorFromFlags(simulator, integrator, dt)
         self._controlled = integrator not in FIXED_STEP
+        self._steps = 0
+        simulator.set_monitor(self._watch)
+
+    def _watch(self, context) -> EventStatus:
+        self._steps += 1
+        size = np.abs(context.get_continuous_state_vector().CopyToVector()).max(initial=0.0)
+        if self._steps > MAX_STEPS or not size < HUGE:
+            return EventStatus.ReachedTermination(self._simulator.get_system(), "diverges")
+        return EventStatus.Succeeded()
 
     def advance(self) -> None:
-        """Integrate the simulator's context from time 0 to dt, with nothing (step size) kept from the last call."""
+        """Integrate the simulator's context from time 0 to dt, with nothing (step size) kept from the last call.
+
+        Raises RuntimeError if that takes more than MAX_STEPS or a state grows beyond HUGE.
+        """
         integrator = self._simulator.get_mutable_integrator()
         integrator.Reset()  # Initialize alone keeps the step size: results would depend on what was stepped before
         integrator.set_maximum_step_size(self._dt)
@@ -55,8 +68,15 @@ class Integration:
             integrator.request_initial_step_size_target(self._dt)
             integrator.set_throw_on_minimum_step_size_violation(False)
         self._simulator.get_mutable_context().SetTime(0.0)
-        self._simulator.Initialize()
-        self._simulator.AdvanceTo(self._dt)
+        self._steps = 0
+        rate = self._simulator.get_system().EvalTimeDerivatives(self._simulator.get_context()).CopyToVector()
+        if not np.abs(rate).max(initial=0.0) < HUGE:
+            raise RuntimeError("the state's derivative is not finite")
+        status = self._simulator.Initialize()
+        if status.reason() == SimulatorStatus.ReturnReason.kReachedBoundaryTime:
+            status = self._simulator.AdvanceTo(self._dt)
+        if status.reason() != SimulatorStatus.ReturnReason.kReachedBoundaryTime:
+            raise RuntimeError(f"the state diverges within {self._dt} s")
 
 
 class ActuatorForce(LeafSystem):

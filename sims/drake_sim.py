@@ -94,6 +94,7 @@ class DrakeSimulator(Simulator):
     def _adopt(self, robot: Robot) -> None:
         self._robot, self._layout = robot, robot.layout
         self.plant, self.diagram, self.dt = robot.plant, robot.diagram, robot.dt
+        self._quats = np.array([np.r_[quat] for quat, _, _ in robot.layout.rotations], int).reshape(-1, 4)
         self.nx, self.ndx, self.nu = robot.layout.nq + robot.layout.nv, 2 * robot.layout.nv, len(robot.u_names)
         self.u_min, self.u_max = robot.u_min, robot.u_max
         self.x_names, self.u_names = robot.x_names, robot.u_names
@@ -158,12 +159,19 @@ class DrakeSimulator(Simulator):
         """Put x (nx,) and the force of u (nu,) into the context; returns the joints' rotation matrices."""
         layout, context = self._layout, self._plant_context
         R = layout.rotation_matrices(x)
-        self.plant.SetPositionsAndVelocities(context, layout.to_drake(x, R))
+        self.plant.SetPositionsAndVelocities(context, self._to_drake(x, R))
         if self.nu:
             tau = self._robot.actuators.tau(x, u, R, context)
             tau = tau if layout.identity else layout.velocity_to_drake(tau, R)
             self._force.GetMutableData().get_mutable_value().SetFromVector(tau)  # half the time of FixValue
         return R
+
+    def _to_drake(self, x: np.ndarray, R: list[np.ndarray]) -> np.ndarray:
+        """layout.to_drake; RuntimeError if that is not finite, for which Drake would end the process (SystemExit)."""
+        state = self._layout.to_drake(x, R)
+        if not np.isfinite(state).all():
+            raise RuntimeError("drake simulator: the state is not finite in Drake's coordinates")
+        return state
 
     def _discrete_step(self, x: np.ndarray, u: np.ndarray) -> np.ndarray:
         try:
@@ -189,7 +197,7 @@ class DrakeSimulator(Simulator):
         layout = self._layout
         R = layout.rotation_matrices(x)
         try:
-            values = self._flow.advance(layout.to_drake(x, R), u)
+            values = self._flow.advance(self._to_drake(x, R), u)
         except RuntimeError:
             return np.full(self.nx, np.nan)
         return layout.from_drake(values)
@@ -213,7 +221,7 @@ class DrakeSimulator(Simulator):
         out = np.empty((*x.shape[:-1], len(self.body_names), 4, 4))
         layout = self._layout
         for index in np.ndindex(x.shape[:-1]):
-            state = layout.to_drake(x[index], layout.rotation_matrices(x[index]))
+            state = self._to_drake(x[index], layout.rotation_matrices(x[index]))
             self.plant.SetPositionsAndVelocities(self._plant_context, state)
             for b, body in enumerate(self._robot.bodies):
                 pose = self.plant.EvalBodyPoseInWorld(self._plant_context, body)

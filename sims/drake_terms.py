@@ -19,7 +19,7 @@ def terms(robot: Robot, context, x: np.ndarray, u: np.ndarray, R: list[np.ndarra
     M, bias, gravity = _rigid_body(plant, context)
     tau = robot.actuators.tau(x, u, R, context) if len(u) else np.zeros(layout.nv)
     v = np.array(plant.GetVelocities(context))
-    force = layout.velocity_to_drake(tau, R) - bias + _passive(robot, context, v)
+    force = layout.velocity_to_drake(tau, R) - bias + _passive(plant, context, gravity)
     if plant.time_step() == 0.0 and not robot.smooth:
         vdot = np.array(plant.EvalTimeDerivatives(context).get_generalized_velocity().CopyToVector())
     else:
@@ -38,16 +38,11 @@ def _rigid_body(plant, context) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return M, np.array(plant.CalcBiasTerm(context)) - gravity, gravity
 
 
-def _passive(robot: Robot, context, v: np.ndarray) -> np.ndarray:
+def _passive(plant, context, gravity: np.ndarray) -> np.ndarray:
     """Springs and joint damping (nv,), Drake's layout."""
-    plant = robot.plant
-    out = -robot.damping * v
-    if plant.num_force_elements() > 1:  # gravity is the first
-        forces = MultibodyForces(plant)
-        plant.CalcForceElementsContribution(context, forces)
-        springs = np.array(forces.generalized_forces())
-        out = out + springs
-    return out
+    forces = MultibodyForces(plant)
+    plant.CalcForceElementsContribution(context, forces)  # joint damping and gravity are in it
+    return np.array(plant.CalcGeneralizedForces(context, forces)) - gravity
 
 
 class Derivatives:

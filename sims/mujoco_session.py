@@ -116,7 +116,7 @@ class Session:
                 if not np.isfinite(u_k).all():
                     return self._end(x, u, k)
             if monitor is not None:
-                monitor(k * dt, now, np.minimum(np.maximum(u_k, sim.u_min), sim.u_max))
+                monitor(k * dt, now.copy(), np.minimum(np.maximum(u_k, sim.u_min), sim.u_max))
             ctrl[:] = u_k  # MuJoCo clamps it to ctrlrange, as _end does for the record
             step(model, data)
             q_next[:] = qpos

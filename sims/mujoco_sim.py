@@ -121,19 +121,6 @@ class MujocoSimulator(Simulator):
             )
         return u
 
-    def check_state(self, x, name: str = "x") -> np.ndarray:
-        """As Simulator.check_state; a quaternion of zeros is an error too."""
-        x = super().check_state(x, name)
-        if len(self._quats):
-            zero = ~x[..., self._quats].any(axis=-1)
-            if zero.any():
-                joint = self.x_names[self._quats[np.argwhere(zero)[0][-1], 0]]
-                raise ValueError(
-                    f"mujoco simulator: state {name}: the quaternion from {joint!r} on is zero; no rotation is "
-                    "(1, 0, 0, 0)"
-                )
-        return x
-
     def body_poses(self, x) -> np.ndarray:
         """X_WB (..., nbody, 4, 4) of the bodies in `body_names` (the world is left out) at x (..., nx)."""
         x = self.check_state(x)

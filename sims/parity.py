@@ -95,14 +95,15 @@ def parity(
     """
     if n < 1:
         raise ValueError(f"parity: n must be at least 1 state, got {n!r}")
-    both = _Pair(model, seed, tuple(allow))
+    allow = (allow,) if isinstance(allow, str) else tuple(allow)
+    both = _Pair(model, seed, allow)
     plant = plant if plant is not None else _closed_form(model)
     states = [both.random() for _ in range(n)]
     rows = [*_names(both), *_limits(both, plant), *_engines(both, states)]
     if plant is not None:
         rows += _against_plant(both, plant, states)
     if rollout > 0:
-        rows.append(_rollout(both, model, rollout, rollout_scale, tuple(allow)))
+        rows.append(_rollout(both, model, rollout, rollout_scale, allow))
     return Report(_title(model), n, seed, tuple(rows), both.drake.omissions)
 
 

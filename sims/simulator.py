@@ -31,6 +31,7 @@ class Simulator(ABC):
     u_max: np.ndarray
     x_names: tuple[str, ...]
     u_names: tuple[str, ...]
+    _quats: np.ndarray = np.empty((0, 4), int)  # where the quaternions are in x
 
     @abstractmethod
     def _step(self, x: np.ndarray, u: np.ndarray) -> np.ndarray:
@@ -84,14 +85,15 @@ class Simulator(ABC):
             command = policy(x[k].copy(), k * self.dt)
             if k == 0:
                 self.check_policy(command, x0)
-            u[k] = np.minimum(np.maximum(command, self.u_min), self.u_max)
-            if not isfinite(u[k].sum()):
+            u[k] = command
+            u[k] = np.minimum(np.maximum(u[k], self.u_min), self.u_max)
+            if not np.isfinite(u[k]).all():
                 steps = k
                 break
             if monitor is not None:
-                monitor(k * self.dt, x[k], u[k])
+                monitor(k * self.dt, x[k].copy(), u[k].copy())
             x[k + 1] = self._step(x[k], u[k])
-            if not isfinite(x[k + 1].sum()):
+            if not np.isfinite(x[k + 1]).all():
                 steps = k
                 break
         return self._close(x, u, steps)
@@ -137,16 +139,33 @@ class Simulator(ABC):
         return np.minimum(np.maximum(u, self.u_min), self.u_max)
 
     def check_state(self, x, name: str = "x") -> np.ndarray:
-        """x as float64 (..., nx); ValueError naming the component if the shape is wrong or a value is not finite."""
-        return check(x, self.nx, self.x_names, f"{self.backend} simulator: state {name}")
+        """x as float64 (..., nx); ValueError naming the component if the shape is wrong or a value is not finite.
+
+        A quaternion whose norm is so far from 1 that an engine would overflow, or replace it, is an error too.
+        """
+        what = f"{self.backend} simulator: state {name}"
+        x = check(x, self.nx, self.x_names, what)
+        for quat in self._quats:
+            size = np.abs(x[..., quat]).max(axis=-1)
+            if not ((size > 1e-10) & (size < 1e10)).all():
+                raise ValueError(
+                    f"{what}: the quaternion from {self.x_names[quat[0]]!r} on is zero or far from unit length; "
+                    "no rotation is (1, 0, 0, 0)"
+                )
+        return x
 
     def check_input(self, u, name: str = "u") -> np.ndarray:
         """u as float64 (..., nu); ValueError naming the component if the shape is wrong or a value is not finite."""
         return check(u, self.nu, self.u_names, f"{self.backend} simulator: input {name}")
 
     def check_policy(self, command, x: np.ndarray) -> None:
-        """ValueError unless command, what a policy returned for x (..., nx), is (..., nu) or broadcasts to it."""
+        """ValueError unless command, what a policy returned for x (..., nx), is real and broadcasts to (..., nu)."""
         shape, wanted = np.shape(command), (*x.shape[:-1], self.nu)
+        if command is None or np.asarray(command).dtype.kind not in "biuf":
+            raise ValueError(
+                f"{self.backend} simulator: the policy must return real numbers u of shape {wanted} "
+                f"({', '.join(self.u_names)}), got {command!r:.100}"
+            )
         if len(shape) > len(wanted) or any(s not in (1, w) for s, w in zip(shape[::-1], wanted[::-1], strict=False)):
             raise ValueError(
                 f"{self.backend} simulator: the policy must return u of shape {wanted} ({', '.join(self.u_names)}) "
@@ -166,18 +185,19 @@ class Simulator(ABC):
         row = int(np.flatnonzero(bad.any(axis=1))[0])
         step = int(np.flatnonzero(bad[row])[0]) - 1
         x = run.x.reshape(-1, len(run) + 1, self.nx)[row]
-        u = run.u.reshape(-1, len(run), self.nu)[row]
+        u = run.u.reshape(len(bad), len(run), self.nu)[row]  # not -1, which needs nu > 0
         failure = self._failure(x[step], u[step], x[step + 1], step=step, t=float(run.t[step]))
         return replace(run, status="diverged", message=failure.message, failure=failure)
 
     def _failure(self, x: np.ndarray, u: np.ndarray, x_next: np.ndarray, *, step: int, t: float) -> Failure:
-        bad_u = ~np.isfinite(u).reshape(-1, self.nu)
-        bad = bad_u if bad_u.any() else ~np.isfinite(x_next).reshape(-1, self.nx)
+        bad_x = ~np.isfinite(x_next).reshape(-1, self.nx)
+        u = u.reshape(len(bad_x), self.nu)
+        bad_u = ~np.isfinite(u)
+        bad = bad_u if bad_u.any() else bad_x
         names = self.u_names if bad_u.any() else self.x_names
         row, column = (int(i) for i in np.argwhere(bad)[0])
         where = names[column] + (f" (batch row {row})" if len(bad) > 1 else "")
-        x, u = x.reshape(-1, self.nx)[row], u.reshape(-1, self.nu)[row]
-        return Failure(self.describe(), x.copy(), u.copy(), t, step, where)
+        return Failure(self.describe(), x.reshape(-1, self.nx)[row].copy(), u[row].copy(), t, step, where)
 
 
 def simulate(

@@ -284,3 +284,33 @@ def test_parity_of_a_model(swingup):
         pytest.importorskip(package, reason=f"{package} is not installed")
     code, out, _ = swingup("parity", "pendulum", "--json")
     assert code == 0 and strict(out)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("run", "--dt", "x"), ("eval",), ("nosuch",), ("parity", "pendulum", "--rollout", "nan")]
+)
+def test_what_argparse_refuses_is_json_too(swingup, arguments):
+    code, out, err = swingup(*arguments, "--json")
+    assert code == 2 and json.loads(out)["exit_code"] == 2 and json.loads(out)["error"] and not err
+
+
+def test_a_run_that_could_not_be_kept_is_not_made(swingup, here, monkeypatch):
+    (here / "taken").mkdir()
+    (here / "taken" / "file").touch()
+    monkeypatch.setattr(runs, "execute", None)
+    assert swingup("run", "pendulum", "--out", "taken")[0] == 2
+    assert swingup("run", "pendulum", "--video", "film.avi", "--out", "free")[0] == 2
+    assert not (here / "free").exists()
+
+
+def test_a_closed_stdout_is_no_error(here):
+    start = "import sys; sys.stdout = None; from robotics.cli.main import main; sys.exit(main(['list']))"
+    done = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and not done.stderr
+
+
+def test_a_diverging_run_has_one_message_and_no_warnings(here):
+    arguments = ["run", "pendulum", "--start", "theta_dot=1e308", "--out", "far"]
+    start = f"import sys; from robotics.cli.main import main; sys.exit(main({arguments!r}))"
+    done = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "diverged" in done.stdout and "Warning" not in done.stderr

@@ -502,3 +502,11 @@ def test_a_path_rests_before_and_after():
     )
     with pytest.raises(ValueError, match="increasing"):
         minimum_derivative([1.0, 1.0], [[3.0], [5.0]])
+
+
+def test_joint_control_takes_lists_and_refuses_another_number_of_joints():
+    x, plant = [0.3, 0.1], plants.Pendulum()
+    for control in (PID([0.5], kp=2.0), InverseDynamicsControl(plant, [0.5], kp=4.0)):
+        np.testing.assert_array_equal(control(x, 0.0), control(np.array(x), 0.0))
+    with pytest.raises(ValueError, match="reference has 2 joints"):
+        InverseDynamicsControl(plant, [0.5, 1.0], kp=4.0)

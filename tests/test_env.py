@@ -229,3 +229,21 @@ def test_vector_env_refuses_what_it_cannot_do():
             TaskVectorEnv("pendulum", **arguments)
     with pytest.raises(ValueError, match="one seed"):
         TaskVectorEnv("pendulum", 2).reset(seed=[1, 2, 3])
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (1, 1), (3,), (2, 1), (3, 2)])
+def test_actions_and_starts_of_another_shape_are_errors(shape):
+    env, envs = TaskEnv("cartpole"), TaskVectorEnv("cartpole", 3)
+    for each in (env, envs):
+        each.reset(seed=0)
+        with pytest.raises(ValueError, match="shape"):
+            each.step(np.zeros(shape))
+        with pytest.raises(ValueError, match="x0"):
+            each.reset(options={"x0": np.zeros((3, 4))})
+    with pytest.raises(ValueError, match="whole number"):
+        TaskEnv("cartpole", hold=2.5)
+
+
+def test_a_numpy_integer_is_a_seed():
+    envs = TaskVectorEnv("pendulum", 2)
+    np.testing.assert_array_equal(envs.reset(seed=np.int64(3))[0], envs.reset(seed=3)[0])

@@ -1,5 +1,8 @@
 """Evaluations: every episode replays alone, whatever played it first; the interval is honest."""
 
+import multiprocessing
+import time
+
 import numpy as np
 import pytest
 
@@ -7,6 +10,7 @@ from robotics.cost import effort, total_cost
 from robotics.evaluate import episode, episode_seeds, evaluate, start
 from robotics.registry import make
 from robotics.stats import wilson
+from robotics.workers import in_processes
 
 PACKAGE = {"mujoco": "mujoco", "drake": "pydrake"}
 QUICK = {"n": 6, "duration": 1.0}
@@ -68,3 +72,17 @@ def test_bad_requests_are_errors():
         evaluate("dubins", "lin", n=1)
     with pytest.raises(ValueError, match="by its name"):
         evaluate(make("dubins"), n=2, workers=2)
+
+
+def _nap(seconds):
+    time.sleep(seconds)
+    return seconds
+
+
+def test_processes_end_with_the_one_that_asked():
+    begin = time.monotonic()
+    results = in_processes(_nap, [0.0, 600.0], 2)
+    assert next(results) == 0.0
+    with pytest.raises(KeyboardInterrupt):
+        results.throw(KeyboardInterrupt)
+    assert time.monotonic() - begin < 60.0 and not multiprocessing.active_children()

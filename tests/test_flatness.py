@@ -116,3 +116,11 @@ def test_allocation_inverts_the_rotors(rng):
     u = rng.uniform(0, 5, (10, 4))
     wrench = SPATIAL.B(np.eye(7)[3]) @ u[..., None]
     np.testing.assert_allclose(allocate(SPATIAL, wrench[:, 2, 0], wrench[:, 3:, 0]), u, atol=1e-10)
+
+
+def test_states_may_be_lists():
+    x = [0.1, 0.2, 0.3, 1.0, *np.zeros(9)]
+    control = QuadrotorTracking(plants.Quadrotor(), Sinusoid(np.zeros(4), 0.0, 0.0))
+    np.testing.assert_array_equal(control(x, 0.0), control(np.array(x), 0.0))
+    flat = PlanarQuadrotorTracking(plants.PlanarQuadrotor(), Sinusoid(np.zeros(2), 0.0, 0.0))
+    np.testing.assert_array_equal(flat([0.1] * 6, 0.0), flat(np.full(6, 0.1), 0.0))

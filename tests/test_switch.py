@@ -181,3 +181,11 @@ def test_what_swing_up_hands_over_is_kept(factory, duration, wanted):
     assert (
         result.peak[result.recovered] * controller.value(handed)[result.recovered] < controller.release
     ).mean() > 0.98
+
+
+def test_angles_beyond_the_state_are_refused():
+    def policy(x, t):
+        return np.zeros(1)
+
+    with pytest.raises(ValueError, match="angle indices"):
+        Switch(policy, policy, S=np.eye(2), x_goal=np.zeros(2), catch=1.0, release=2.0, angles=(2,))

@@ -581,3 +581,19 @@ def test_without_mujoco_plants_are_sketched(monkeypatch):
     monkeypatch.setattr("sims.viewer.sketch.find_spec", lambda name: None)
     scene = scene_of(pendulum())
     assert isinstance(scene, Scene) and scene.model is None and "link1" in scene.bodies
+
+
+@pytest.mark.parametrize("canvas", ["drake", "meshcat"])
+def test_what_a_viewer_cannot_do_is_a_value_error(canvas):
+    pytest.importorskip("pydrake" if canvas == "drake" else "meshcat", reason=f"{canvas} is not installed")
+    sim = OdeSimulator(plants.Pendulum(), dt=0.01)
+    run = sim.rollout([0.1, 0.0], np.zeros((2, 1)))
+    for settings in ({"port": -1}, {"port": 80}, {"port": 99999}, {"fps": 0.0}):
+        with pytest.raises(ValueError, match=next(iter(settings))):
+            Viewer(sim, canvas=canvas, **settings)
+    with Viewer(sim, canvas=canvas, port=0) as viewer:
+        for points in (np.zeros(3), np.zeros((4, 2)), np.full((4, 3), np.nan)):
+            with pytest.raises(ValueError, match="path"):
+                viewer.path("plan", points)
+        with pytest.raises(ValueError, match="rate"):
+            viewer.play(run, rate=0.0)

@@ -1,6 +1,8 @@
 """`swingup`: the parser, and how errors become exit codes."""
 
 import argparse
+import contextlib
+import io
 import os
 import sys
 from importlib import import_module
@@ -31,16 +33,33 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns 0 done, 1 a failed check or diverged run, 2 wrong usage or input, 3 missing package."""
-    arguments = parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
     try:
+        arguments = _parse(argv)
         code = _run(arguments)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None where it was closed: `swingup list >&-`
+            sys.stdout.flush()
         return code
     except BrokenPipeError:  # `swingup list | head`: nobody reads on; Python must not try to flush when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except KeyboardInterrupt:
         return 130
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    """The arguments; with --json what argparse complains about is one JSON object on stdout too."""
+    if "--json" not in argv:
+        return parser().parse_args(argv)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return parser().parse_args(argv)
+    except SystemExit as stop:
+        if stop.code == USAGE:
+            complaint = said.getvalue().partition("error: ")[2].strip()
+            fail(argparse.Namespace(json=True), ValueError(complaint), USAGE)
+        raise
 
 
 def _run(arguments: argparse.Namespace) -> int:

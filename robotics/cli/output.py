@@ -27,7 +27,7 @@ def fail(arguments: argparse.Namespace, error: Exception, code: int) -> int:
 @contextmanager
 def progress(arguments: argparse.Namespace, what: str) -> Iterator[Callable[[int, int], None] | None]:
     """A function (done, total) that moves a bar on stderr, or None where nobody looks (--json, or not a terminal)."""
-    if arguments.json or not sys.stderr.isatty():
+    if arguments.json or sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console

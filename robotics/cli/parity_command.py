@@ -2,6 +2,7 @@
 
 import argparse
 
+from robotics.cli import output
 from robotics.cli.output import DONE, FAILED, emit
 
 
@@ -9,10 +10,10 @@ def add(commands, common) -> None:
     """Add the subcommand."""
     parser = commands.add_parser("parity", parents=[common], help="compare a model between the engines, term by term")
     parser.add_argument("model", metavar="MODEL", help="name of a model (`swingup list models`) or a file")
-    parser.add_argument("-n", type=int, default=20, help="random states (default 20)")
-    parser.add_argument("--seed", type=int, default=0, help="of the states (default 0)")
+    parser.add_argument("-n", type=output.count, default=20, help="random states (default 20)")
+    parser.add_argument("--seed", type=output.seed, default=0, help="of the states (default 0)")
     parser.add_argument(
-        "--rollout", type=float, default=0.0, metavar="S", help="also compare a passive run of S seconds"
+        "--rollout", type=output.positive, default=0.0, metavar="S", help="also compare a passive run of S seconds"
     )
     parser.set_defaults(command_function=run)
 

@@ -48,6 +48,10 @@ def run(arguments: argparse.Namespace) -> int:
     from robotics import runs
 
     config = _config(arguments)
+    if arguments.out is not None:
+        runs.free_folder(arguments.out)  # before the run, which may be long
+    if arguments.video and Path(arguments.video).suffix.lower() not in (".mp4", ".gif"):
+        raise ValueError(f"--video writes .mp4 or .gif, got {arguments.video!r}; for a page use --html")
     with output.progress(arguments, f"{config.task} in {config.backend}") as bar:
         total = config.duration
         monitor = None if bar is None else lambda t, x, u: bar(round(1000 * t), round(1000 * total))

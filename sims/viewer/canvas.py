@@ -105,9 +105,11 @@ CANVASES = ("auto", "drake", "meshcat")
 def open_canvas(kind: str = "auto", *, port: int | None = None, host: str = "127.0.0.1") -> Canvas:
     """A canvas served at host:port; port None is the first free one from 7000 on, 0 any free one.
 
-    kind: "drake" or "meshcat", or "auto", Drake's where Drake is installed. Raises ValueError for another kind,
-    MissingDependency if its package is missing and OSError if the port is taken.
+    kind: "drake" or "meshcat", or "auto", Drake's where Drake is installed. Raises ValueError for another kind or a
+    port outside 1024 to 65535, MissingDependency if its package is missing and OSError if the port is taken.
     """
+    if port and not 1024 <= port <= 65535:  # Drake would raise SystemExit below that and take another port above
+        raise ValueError(f"viewer: port must be None, 0 or in 1024 ... 65535, got {port}")
     if kind not in CANVASES:
         raise unknown("canvas", kind, CANVASES)
     if kind == "drake" or (kind == "auto" and find_spec("pydrake")):

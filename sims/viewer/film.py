@@ -47,7 +47,7 @@ class Film:
     """
 
     def __init__(self, *, fps: float = 30.0, contacts: bool = False, title: str = "", canvas: str = "auto"):
-        if not fps > 0:
+        if not 0 < fps < np.inf:
             raise ValueError(f"Film: fps must be positive, got {fps!r}")
         self.fps, self.contacts, self.title, self.canvas = float(fps), contacts, title, canvas
         self.takes: list[Take] = []
@@ -129,7 +129,7 @@ class Film:
             canvas.move(path, X_WB[rows[0], b])
         if take.path_of is not None:
             line = X_WB[:, scene.index(take.path_of), :3, 3] if isinstance(take.path_of, str) else take.path_of
-            canvas.lines(f"{root}/path", np.asarray(line, float)[:: max(1, len(line) // 2000)], stage.PATH_COLOR)
+            canvas.lines(f"{root}/path", stage.points(line)[:: max(1, len(line) // 2000)], stage.PATH_COLOR)
         if self.contacts:
             _draw_contacts(canvas, f"{root}/contacts", take, rows, view, motion)
 

@@ -116,3 +116,11 @@ def _plain(name: str) -> str:
 def moving_shapes(scene: Scene) -> list[Shape]:
     """The shapes that are not fixed to the world."""
     return [shape for shape in scene.shapes if shape.body != "world"]
+
+
+def points(p_W) -> np.ndarray:
+    """p_W as float64 (n, 3) [m]; ValueError for another shape or a value that is not finite."""
+    p_W = np.asarray(p_W, float)
+    if p_W.ndim != 2 or p_W.shape[1] != 3 or not np.isfinite(p_W).all():
+        raise ValueError(f"a path must be finite points (n, 3), got shape {p_W.shape}")
+    return p_W

@@ -74,6 +74,7 @@ class Viewer:
         fps: float = 30.0,
     ):
         check_contacts(sim, contacts)
+        _check_positive("fps", fps)
         self.sim, self.scene, self.fps, self.contacts = sim, scene_of(sim), float(fps), contacts
         reach = self.scene.poses(typical_states(sim, self.scene))
         self.view = view_of(self.scene, reach, reach)
@@ -127,7 +128,7 @@ class Viewer:
 
     def path(self, name: str, p_W, rgba=stage.PATH_COLOR) -> None:
         """Draw a line through points p_W (n, 3) [m], a planned path for instance."""
-        self.canvas.lines(f"{stage.ROOT}/paths/{name}", np.asarray(p_W, float), rgba)
+        self.canvas.lines(f"{stage.ROOT}/paths/{name}", stage.points(p_W), rgba)
 
     def text(self, name: str, text: str, p_W, height: float | None = None) -> None:
         """Write text at p_W (3,) [m], facing the first camera; height [m] of its letters."""
@@ -204,6 +205,7 @@ class Viewer:
     def play(self, trajectory: Trajectory, rate: float = 1.0) -> None:
         """Show a finished run, x (T+1, nx), at rate times real time; obeys `run_buttons` (reset starts again)."""
         check_run(self.sim, trajectory, "play")
+        _check_positive("rate", rate)
         before, self.rate = self.rate, float(rate)
         self._last_t, self._clock = -np.inf, None
         try:
@@ -232,3 +234,8 @@ class Viewer:
     def coordinates(self) -> list:
         """The coordinates that `teleop` has sliders for: name, low, high, and how each changes a state."""
         return coordinates(self.sim, self.scene)
+
+
+def _check_positive(what: str, value: float) -> None:
+    if not 0.0 < value < np.inf:
+        raise ValueError(f"viewer: {what} must be a positive number, got {value!r}")
