@@ -201,10 +201,7 @@ def replay(path: str | Path) -> Replay:
 
     path = Path(path)
     path = path / "failure.json" if path.is_dir() else path
-    try:
-        failure = Failure.load(path)
-    except (TypeError, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: not a failure bundle as `Failure.save` writes ({error})") from None
+    failure = Failure.load(path)
     sim = build(failure.simulator)
     if not np.isfinite(failure.u).all():
         return Replay(failure, sim.u_names[int(np.flatnonzero(~np.isfinite(failure.u))[0])], np.full(sim.nx, np.nan))

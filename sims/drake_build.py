@@ -189,12 +189,23 @@ def _add_equalities(m: mujoco.MjModel, out: Built) -> None:
         if not (m.eq_active0[i] and carries_equality(m, i)):
             continue
         kind, a, b, data = int(m.eq_type[i]), m.eq_obj1id[i], m.eq_obj2id[i], np.array(m.eq_data[i])
+        if kind != int(eq.mjEQ_JOINT):
+            A, B = (out.bodies[k] if k else _ground(out.plant) for k in (a, b))
         if kind == int(eq.mjEQ_JOINT):
             qa, qb = m.qpos0[m.jnt_qposadr[a]], m.qpos0[m.jnt_qposadr[b]]
             out.plant.AddCouplerConstraint(out.joints[a], out.joints[b], data[1], qa + data[0] - data[1] * qb)
         elif kind == int(eq.mjEQ_CONNECT):
-            out.plant.AddBallConstraint(out.bodies[a], data[:3], out.bodies[b], data[3:6])
+            out.plant.AddBallConstraint(A, data[:3], B, data[3:6])
         else:
             X_AB = pose(data[3:6], data[6:10])
             anchor = RigidTransform(data[:3])
-            out.plant.AddWeldConstraint(out.bodies[a], X_AB @ anchor, out.bodies[b], anchor)
+            out.plant.AddWeldConstraint(A, X_AB @ anchor, B, anchor)
+
+
+def _ground(plant: MultibodyPlant):
+    """A massless body welded to the world, for constraints: with the world itself Drake (1.51, 1.58) crashes."""
+    name = "equality/ground"
+    if not plant.HasBodyNamed(name):
+        ground = plant.AddRigidBody(name, tree.SpatialInertia.Zero())
+        plant.WeldFrames(plant.world_frame(), ground.body_frame())
+    return plant.GetBodyByName(name)

@@ -14,7 +14,7 @@ FEATURES = {
     "adhesion": "adhesion of a geom or contact pair",
     "armature": "armature of a free or ball joint (Drake has rotor inertia on 1-dof joints only)",
     "damping": "negative or nonlinear damping, and damping of a ball joint",
-    "equality": "equality constraints without a Drake counterpart",
+    "equality": "equality constraints (Drake has connect, weld and linear joint ones, with integrator='discrete')",
     "fluid": "fluid forces (option density, viscosity or wind)",
     "flex": "deformable bodies",
     "frictionloss": "dry friction in joints or tendons",
@@ -214,6 +214,11 @@ def _harmless(m: mujoco.MjModel, contact: bool, limits: bool, discrete: bool) ->
             "contact is Drake's point contact: solref, solimp, margin and gap are not used, and friction is sliding "
             "friction only (no torsion, no rolling, the first of the two tangential coefficients)"
         )
+        uneven = _pick(m, obj.mjOBJ_PAIR, "pair", (m.pair_friction[:, 0] != m.pair_friction[:, 1]) & (m.pair_dim > 1))
+        if uneven:
+            out.append(
+                f"contact pairs with two different tangential coefficients slide by the first: {', '.join(uneven)}"
+            )
     if m.nsensor:
         out.append(f"sensors are left out ({m.nsensor})")
     return out

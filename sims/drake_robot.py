@@ -194,7 +194,8 @@ def _parsed(plant, scene_graph, contact, discrete, dt, text) -> Robot:
     joints = sorted((j for j in joints if j.num_velocities()), key=lambda j: j.velocity_start())
     free = [j.type_name() == "quaternion_floating" for j in joints]
     several = len({j.model_instance() for j in joints}) > 1
-    names = [f"{plant.GetModelInstanceName(j.model_instance())}.{j.name()}" if several else j.name() for j in joints]
+    name_of = lambda e: f"{plant.GetModelInstanceName(e.model_instance())}.{e.name()}" if several else e.name()  # noqa: E731
+    names = [name_of(j) for j in joints]
     blocks, q_names, v_names, q, v = [], [], [], 0, 0
     for joint, is_free, name in zip(joints, free, names, strict=True):
         nq, nv = joint.num_positions(), joint.num_velocities()
@@ -215,10 +216,10 @@ def _parsed(plant, scene_graph, contact, discrete, dt, text) -> Robot:
         layout=layout,
         actuators=_PortActuators(plant, layout),
         bodies=tuple(bodies),
-        body_names=tuple(b.name() for b in bodies),
+        body_names=tuple(name_of(b) for b in bodies),
         joint_names=tuple(names),
         x_names=(*q_names, *v_names),
-        u_names=tuple(a.name() for a in actuators),
+        u_names=tuple(name_of(a) for a in actuators),
         u_min=-limits,
         u_max=limits,
         smooth=not (geometry or bounded or plant.num_constraints()),

@@ -5,6 +5,8 @@ import io
 import json
 import os
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,9 +46,12 @@ class Failure:
 
     @staticmethod
     def load(path: str | Path) -> "Failure":
-        """Read what `save` wrote."""
-        data = json.loads(Path(path).read_text())
-        return Failure(**{**data, "x": np.array(data["x"], float), "u": np.array(data["u"], float)})
+        """Read what `save` wrote; raises ValueError on a file with anything else inside."""
+        try:
+            data = json.loads(Path(path).read_text())
+            return Failure(**{**data, "x": np.array(data["x"], float), "u": np.array(data["u"], float)})
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: not a failure bundle as `Failure.save` writes ({error})") from None
 
 
 @dataclass(frozen=True)
@@ -85,8 +90,11 @@ class Trajectory:
     @staticmethod
     def load(path: str | Path) -> "Trajectory":
         """Read what `save` wrote; raises ValueError on a file with anything else inside."""
-        with np.load(path, allow_pickle=False) as file:
-            return Trajectory(file["t"], file["x"], file["u"], str(file["status"]), str(file["message"]))
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return Trajectory(file["t"], file["x"], file["u"], str(file["status"]), str(file["message"]))
+        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(f"{path}: not a trajectory as `Trajectory.save` writes ({error})") from None
 
     def to_csv(self, path: str | Path, x_names: Sequence[str] = (), u_names: Sequence[str] = ()) -> Path:
         """Write one row per time: t, states, inputs (the last row has no input). Unbatched trajectories only."""

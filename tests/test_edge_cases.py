@@ -6,6 +6,7 @@ import pytest
 from sims import OdeSimulator, simulate
 from sims.parity import parity
 from sims.plants import PlanarQuadrotor
+from sims.trajectory import Failure, Trajectory
 
 pytest.importorskip("mujoco", reason="these laws compare MuJoCo with Drake")
 pytest.importorskip("pydrake", reason="these laws compare MuJoCo with Drake")
@@ -92,3 +93,70 @@ def test_a_diverging_continuous_plant_gives_up():
     free = DrakeSimulator(WORLD.format(BOX), integrator="runge_kutta3")
     with pytest.raises(SimulationDiverged):
         free.step([*UPRIGHT, 0, 0, 0, *[1.7e308] * 3], [])
+
+
+TWO = """<mujoco><option timestep="0.001"/><worldbody><body name="a"><joint name="a" axis="0 1 0" damping="1"/>
+  <geom size=".05" pos="0 0 -.3" mass="1"/><body name="b" pos="0 0 -.5"><joint name="b" axis="0 1 0" damping="1"/>
+  <geom size=".05" pos="0 0 -.3" mass="1"/></body></body></worldbody><equality>{}</equality></mujoco>"""
+TO_WORLD = (
+    '<connect body1="b" anchor="0 0 -.3"/>',
+    '<connect body1="world" body2="b" anchor="0 0 -.8"/>',
+    '<weld body1="b"/>',
+)
+
+
+@pytest.mark.parametrize("equality", TO_WORLD)
+def test_what_is_tied_to_the_world_stays_there(equality):
+    for Engine in ENGINES:
+        x = Engine(TWO.format(equality), contact=False).rollout([0.02, 0.05, 0, 0], np.zeros((2000, 0))).x[-1]
+        assert abs(x[:2]).max() < 1e-2
+
+
+@pytest.mark.parametrize("equality", [*TO_WORLD, '<joint joint1="a" joint2="b" polycoef="0 -1 0 0 0"/>'])
+def test_parity_compares_without_constraints_in_both_engines(equality):
+    report = parity(TWO.format(equality), n=3)
+    assert report.ok, report.table()
+
+
+def test_parity_of_a_model_the_engines_read_differently_names_what_differs():
+    inertia = '<inertial><mass value="1"/><inertia ixx="1" iyy="1" izz="1" ixy="0" ixz="0" iyz="0"/></inertial>'
+    link = '<link name="{0}">' + inertia + "</link>"
+    report = parity(
+        f"""<robot name="r"><link name="world"/>{link.format("one")}{link.format("tool")}
+        <joint name="j" type="continuous"><parent link="world"/><child link="one"/><axis xyz="0 1 0"/></joint>
+        <joint name="f" type="fixed"><parent link="one"/><child link="tool"/></joint></robot>"""
+    )
+    assert [row.quantity for row in report.rows if not row.ok] == ["bodies"]
+
+
+@pytest.mark.parametrize("kind", [Trajectory, Failure])
+def test_a_truncated_file_is_refused_by_name(kind, tmp_path):
+    sim, path = MujocoSimulator("acrobot"), tmp_path / "run"
+    run = simulate(sim, lambda x, t: [np.nan if t else 0.0], np.zeros(4), 0.1)
+    whole = (run if kind is Trajectory else run.failure).save(path).read_bytes()
+    again = kind.load(path)
+    np.testing.assert_array_equal(again.x, run.x if kind is Trajectory else run.failure.x)
+    for size in (0, 20, len(whole) // 2, len(whole) - 5):
+        path.write_bytes(whole[:size])
+        with pytest.raises(ValueError, match="run: not a"):
+            kind.load(path)
+
+
+def test_models_nested_in_an_sdf_may_repeat_names():
+    inner = '<model name="{0}"><link name="k"/><joint name="j" type="revolute"><parent>world</parent><child>k</child>'
+    inner += "<axis><xyz>0 1 0</xyz></axis></joint></model>"
+    models = inner.format("one") + inner.format("two")
+    sim = DrakeSimulator(f'<sdf version="1.8"><model name="m">{models}</model></sdf>')
+    for names in (sim.body_names, sim.u_names, sim.x_names):
+        assert len(names) == len(set(names)) > 1
+    assert sim.body_names == ("m::one.k", "m::two.k")
+
+
+def test_a_pair_with_two_coefficients_is_listed_in_drake():
+    ground, pair = '<geom name="g" type="plane" size="1 1 1"/>', '<pair name="p" geom1="g" geom2="box" friction="{}"/>'
+    model = WORLD.format(ground + BOX.replace("<geom", '<geom name="box"')).replace(
+        "</mujoco>", "<contact>{}</contact></mujoco>"
+    )
+    for friction, listed in (("0.4", True), ("0.4 0.4", False)):
+        omissions = DrakeSimulator(model.format(pair.format(friction))).omissions
+        assert any(text.endswith("the first: p") for text in omissions) == listed
