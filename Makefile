@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # a new package or C source means a new install; new modules inside a package do not
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard dl/csrc/*) $(wildcard */__init__.py */*/__init__.py)
 
-.PHONY: demo test quick check bench clean
+.PHONY: demo test quick check bench sanitize clean
 
 demo: $(VENV)/.installed
 	$(BIN)/swingup demo
@@ -28,6 +28,13 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/rollout.py
 	$(BIN)/python benchmarks/swing_up.py
+
+# the C kernels' tests on a build with the address and undefined-behaviour sanitizers (gcc or clang on Linux)
+sanitize: $(VENV)/.dev
+	rm -rf build/sanitize
+	$(BIN)/python -m pip install --quiet --no-deps --target build/sanitize -C cmake.define.DL_SANITIZE=ON \
+		-C install.strip=false .
+	LD_PRELOAD=$$(cc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 $(BIN)/python tests/sanitized.py build/sanitize
 
 # the C extension is rebuilt when its sources change; Python sources are used in place
 $(VENV)/.installed: $(SOURCES)

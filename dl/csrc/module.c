@@ -1,36 +1,71 @@
-/* dl._kernels: checks buffers, releases the GIL, calls the kernel table of the best instruction set. */
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+/* dl._kernels: the kernel table of the best instruction set of this processor, called from Python. */
+#define DL_IMPORTS_NUMPY
+#include "program.h"
 
-#include "kernels.h"
-
-static const Kernels *available[4];
-static int n_available = 0;
-static const Kernels *active = NULL;
-
-static void find_isa(void) {
-  available[n_available++] = &kernels_base;
-#ifdef HAVE_X86_ISA
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) available[n_available++] = &kernels_avx2;
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
-    available[n_available++] = &kernels_avx512;
+#ifdef DL_NEON
+extern const KernelTable table_neon;
+#else
+extern const KernelTable table_base;
 #endif
-  active = available[n_available - 1];
+#ifdef DL_X86
+extern const KernelTable table_avx2, table_avx512;
+#endif
+
+const KernelTable *dl_table;
+int dl_threads = 1;
+
+static const KernelTable *available[3];
+static int n_available;
+static PyObject *ids; /* {interned name: id} */
+
+static void find_isas(void) {
+#ifdef DL_NEON
+  available[n_available++] = &table_neon;
+#else
+  available[n_available++] = &table_base;
+#endif
+#ifdef DL_X86
+  __builtin_cpu_init();
+  int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (avx2) available[n_available++] = &table_avx2;
+  if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"))
+    available[n_available++] = &table_avx512;
+#endif
+  dl_table = available[n_available - 1];
 }
 
-/* isas() -> tuple of the names this processor can run, best last */
+int kernel_index(PyObject *name) {
+  PyObject *id = PyUnicode_CheckExact(name) ? PyDict_GetItemWithError(ids, name) : name;
+  if (id && PyLong_Check(id)) {
+    long index = PyLong_AsLong(id);
+    if (index >= 0 && index < dl_table->n_kernels) return (int)index;
+    PyErr_Clear();
+  }
+  if (!PyErr_Occurred()) {
+    PyObject *names = PySequence_List(ids);
+    PyErr_Format(PyExc_KeyError, "dl: no kernel %R; there are %S", name, names);
+    Py_XDECREF(names);
+  }
+  return -1;
+}
+
+static PyObject *kernel_id(PyObject *self, PyObject *name) {
+  (void)self;
+  int id = kernel_index(name);
+  return id < 0 ? NULL : PyLong_FromLong(id);
+}
+
 static PyObject *isas(PyObject *self, PyObject *unused) {
   (void)self, (void)unused;
   PyObject *names = PyTuple_New(n_available);
-  if (!names) return NULL;
-  for (int i = 0; i < n_available; i++) PyTuple_SET_ITEM(names, i, PyUnicode_FromString(available[i]->name));
+  for (int i = 0; names && i < n_available; i++) PyTuple_SET_ITEM(names, i, PyUnicode_FromString(available[i]->isa));
   return names;
 }
 
 static PyObject *isa(PyObject *self, PyObject *unused) {
   (void)self, (void)unused;
-  return PyUnicode_FromString(active->name);
+  return PyUnicode_FromString(dl_table->isa);
 }
 
 static PyObject *use(PyObject *self, PyObject *name) {
@@ -38,58 +73,80 @@ static PyObject *use(PyObject *self, PyObject *name) {
   const char *wanted = PyUnicode_AsUTF8(name);
   if (!wanted) return NULL;
   for (int i = 0; i < n_available; i++)
-    if (strcmp(wanted, available[i]->name) == 0) {
-      active = available[i];
+    if (strcmp(wanted, available[i]->isa) == 0) {
+      dl_table = available[i];
+      dl_epoch++; /* recorded programs hold the old kernels */
       Py_RETURN_NONE;
     }
   return PyErr_Format(PyExc_ValueError, "dl: instruction set '%s' is not available; see dl._kernels.isas()", wanted);
 }
 
-/* axpy(a, x, y, out): out = a x + y on C-contiguous buffers of one dtype ('f' or 'd') and one length */
-static PyObject *axpy(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
+static PyObject *num_threads(PyObject *self, PyObject *unused) {
+  (void)self, (void)unused;
+  return PyLong_FromLong(dl_threads);
+}
+
+static PyObject *set_num_threads(PyObject *self, PyObject *number) {
   (void)self;
-  if (nargs != 4) return PyErr_Format(PyExc_TypeError, "axpy(a, x, y, out) takes 4 arguments, got %zd", nargs);
-  double a = PyFloat_AsDouble(args[0]);
-  if (a == -1.0 && PyErr_Occurred()) return NULL;
-  Py_buffer view[3];
-  int held = 0;
-  PyObject *result = NULL;
-  for (; held < 3; held++) {
-    int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (held == 2 ? PyBUF_WRITABLE : 0);
-    if (PyObject_GetBuffer(args[held + 1], &view[held], flags)) goto done;
-  }
-  for (int i = 0; i < 3; i++)
-    if (strcmp(view[i].format, view[0].format) || view[i].len != view[0].len) {
-      PyErr_Format(PyExc_ValueError, "axpy: x, y and out must have one dtype and one size; argument %d differs from x", i + 1);
-      goto done;
-    }
-  size_t n = (size_t)(view[0].len / view[0].itemsize);
-  if (strcmp(view[0].format, "f") == 0) {
-    Py_BEGIN_ALLOW_THREADS active->axpy_f32(n, (float)a, view[0].buf, view[1].buf, view[2].buf);
-    Py_END_ALLOW_THREADS
-  } else if (strcmp(view[0].format, "d") == 0) {
-    Py_BEGIN_ALLOW_THREADS active->axpy_f64(n, a, view[0].buf, view[1].buf, view[2].buf);
-    Py_END_ALLOW_THREADS
-  } else {
-    PyErr_Format(PyExc_TypeError, "axpy: wanted float32 or float64, got buffer format '%s'", view[0].format);
-    goto done;
-  }
-  result = Py_NewRef(Py_None);
-done:
-  while (held-- > 0) PyBuffer_Release(&view[held]);
-  return result;
+  long n = PyLong_AsLong(number);
+  if (n == -1 && PyErr_Occurred()) return NULL;
+  if (n < 1 || n > DL_MAX_THREADS)
+    return PyErr_Format(PyExc_ValueError, "dl: the number of threads must be 1 to %d, got %ld", DL_MAX_THREADS, n);
+  dl_threads = (int)n;
+  Py_RETURN_NONE;
+}
+
+static PyObject *epoch(PyObject *self, PyObject *unused) {
+  (void)self, (void)unused;
+  return PyLong_FromLongLong(dl_epoch);
+}
+
+static PyObject *bump_epoch(PyObject *self, PyObject *unused) {
+  (void)self, (void)unused;
+  dl_epoch++;
+  Py_RETURN_NONE;
 }
 
 static PyMethodDef methods[] = {
     {"isas", isas, METH_NOARGS, "Names of the instruction sets this processor can run, best last."},
     {"isa", isa, METH_NOARGS, "Name of the instruction set in use."},
     {"use", use, METH_O, "Use another instruction set (tests run every kernel on each)."},
-    {"axpy", (PyCFunction)(void (*)(void))axpy, METH_FASTCALL, "axpy(a, x, y, out): out = a x + y."},
+    {"num_threads", num_threads, METH_NOARGS, "Threads a call may use, the caller included."},
+    {"set_num_threads", set_num_threads, METH_O, "Set the threads a call may use, 1 to 64."},
+    {"kernel_id", kernel_id, METH_O, "kernel_id(name) -> id of a kernel, the same on every instruction set."},
+    {"elementwise", (PyCFunction)(void (*)(void))py_elementwise, METH_FASTCALL,
+     "elementwise(code, *arrays) -> array: a micro-operation with broadcasting; the result's layout follows the inputs."},
+    {"micro_op", py_micro_op, METH_O, "micro_op(name) -> code of an elementwise operation."},
+    {"micro_ops", py_micro_ops, METH_NOARGS,
+     "{name: (code, arity, dtype codes of the result for float32, float64, int64, bool; -1: does not take it)}"},
+    {"epoch", epoch, METH_NOARGS, "The number of times that recorded programs became invalid."},
+    {"bump_epoch", bump_epoch, METH_NOARGS, "Make every recorded program invalid: an array it uses was replaced."},
+    {"call", (PyCFunction)(void (*)(void))py_call, METH_FASTCALL,
+     "call(name or id, outs, ins, ints, floats): runs a kernel; arrays or None, then its numbers."},
     {NULL, NULL, 0, NULL}};
 
-static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernels", NULL, -1, methods, NULL, NULL, NULL, NULL};
+static int fill_ids(PyObject *module) {
+  ids = PyDict_New();
+  for (int i = 0; ids && i < dl_table->n_kernels; i++) {
+    PyObject *name = PyUnicode_InternFromString(dl_table->kernels[i]->name), *id = PyLong_FromLong(i);
+    int failed = !name || !id || PyDict_SetItem(ids, name, id);
+    Py_XDECREF(name);
+    Py_XDECREF(id);
+    if (failed) return -1;
+  }
+  PyObject *names = ids ? PySequence_Tuple(ids) : NULL;
+  return names ? PyModule_AddObject(module, "KERNELS", names) : -1;
+}
+
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_kernels", NULL, -1, methods, NULL, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit__kernels(void) {
-  find_isa();
-  return PyModule_Create(&module);
+  import_array();
+  find_isas();
+  team_init();
+  int cores = team_cores();
+  dl_threads = cores < DL_MAX_THREADS ? cores : DL_MAX_THREADS;
+  PyObject *module = PyModule_Create(&definition);
+  if (module && (fill_ids(module) || add_program_types(module) || add_jitted_type(module))) Py_CLEAR(module);
+  return module;
 }
