@@ -108,7 +108,7 @@ class Adapter(Peer):
         return {"dl": dl.backend()}
 
     def value(self, result) -> np.ndarray:
-        return np.asarray(result)
+        return result.detach().numpy() if isinstance(result, dl.Tensor) else np.asarray(result)
 
     def infer(self, p: dict, data):
         net = mlp("infer", p)
@@ -154,7 +154,7 @@ class Adapter(Peer):
         program, c = repeated_product(*data, self.threads, times)
 
         def products():
-            program.run()
+            program()
             return c
 
         yield "dl gemm", products, times

@@ -25,7 +25,7 @@ def mlp(act):
 
 def attention():
     g = dl.Generator(1)
-    weights = [g.normal(8, 8) for _ in range(3)]
+    weights = [g.normal(8, 8) * 8**-0.5 for _ in range(3)]
 
     def attend(x):
         q, k, v = ((x @ w).reshape(1, 6, 2, 4).transpose(1, 2) for w in weights)

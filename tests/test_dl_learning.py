@@ -37,7 +37,7 @@ def test_an_mlp_reads_digits():
     order = g.permutation(len(label)).numpy()
     x, y = (pixels[order] / 16).astype(np.float32), label[order].astype(np.int64)
     cut = len(y) * 4 // 5
-    net = nn.MLP(64, 128, 128, 10, activation=nn.ReLU, generator=g)
+    net = nn.MLP((64, 128, 128, 10), activation=nn.ReLU, generator=g)
     _, step = trainer(net, lambda x, y: F.cross_entropy(net(x), y), 2e-3, 1e-2)
     for _ in range(40):
         for rows in np.array_split(g.permutation(cut).numpy(), cut // 64):

@@ -35,11 +35,12 @@ class Writer:
         self.memory, self.names = memory, names
         self.constants: list[str] = []
 
-    def place(self, program: list[list[Instruction]]) -> dict[str, int]:
+    def place(self, program: list[list[Instruction]], kept: set[int]) -> dict[str, int]:
         """Temporaries share one array per C type, by the time in which they are needed; the sizes of these arrays."""
         first, last = {}, {}
         for k, group in enumerate(program):
-            for root in {root for m in group for root in (*m.reads, *m.writes)} - set(self.names):
+            inside = {r for m in group for r in m.writes if group[0].kind == "micro"} - kept  # live in variables
+            for root in {root for m in group for root in (*m.reads, *m.writes)} - set(self.names) - inside:
                 first.setdefault(root, k)
                 last[root] = k
         arenas = {}
@@ -170,8 +171,8 @@ def c99(
     exits = [Operand(-1 - i, 0, o.dtype, o.shape, dense(o.shape)) for i, o in enumerate(found)]
     names |= {-1 - i: f"y{i}" for i in range(len(found))}
     last = [[Instruction("kernel", "copy", (y,), (o,), writes=(y.root,))] for y, o in zip(exits, found, strict=True)]
-    sizes = writer.place([*groups, *last])
     kept = readers(groups) | needed
+    sizes = writer.place([*groups, *last], kept)
     body = [line for group in [*groups, *last] for line in writer.lines(group, kept)]
     source = layout(name, trace.inputs, results, inputs, outputs, writer.constants, sizes, body)
     if path is not None:

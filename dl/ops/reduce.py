@@ -4,8 +4,7 @@ import builtins
 import math
 from typing import NamedTuple
 
-import numpy as np
-
+from dl import reduce_kernels as kernels
 from dl.ops.base import as_tensor, floating, numeric
 from dl.ops.elementwise import abs, div, sqrt, square, where
 from dl.ops.shape import dim_of, dims_of, expand, permute, reshape
@@ -24,35 +23,28 @@ def beside(t: Tensor, x: Tensor, dim: tuple[int, ...]) -> Tensor:
     return reshape(t, kept(x.array.shape, dim))
 
 
-def sum_rule(g, out, x, *, dim, keepdim):
-    if keepdim or len(dim) == x.array.ndim:
-        return expand(g, x.array.shape)
-    return expand(beside(g, x, dim), x.array.shape)
+def sum_rule(g, out, x, *, dim):
+    return expand(g if len(dim) == x.array.ndim else beside(g, x, dim), x.array.shape)
 
 
-def share_of_ties(g, out, x, *, dim, keepdim):
+def share_of_ties(g, out, x, *, dim):
     """The gradient goes in equal parts to all elements that equal the extremum."""
     mask = x == beside(out, x, dim)
-    return where(mask, beside(g / sum(mask, dim, keepdim).to(g.dtype), x, dim), 0.0)
+    return where(mask, beside(g / sum(mask, dim).to(g.dtype), x, dim), 0.0)
 
 
-def extremum_jvp(ts, out, x, *, dim, keepdim):
+def extremum_jvp(ts, out, x, *, dim):
     mask = x == beside(out, x, dim)
-    return sum(where(mask, ts[0], 0.0), dim, keepdim) / sum(mask, dim, keepdim).to(out.dtype)
+    return sum(where(mask, ts[0], 0.0), dim) / sum(mask, dim).to(out.dtype)
 
 
-def over(ufunc: np.ufunc):
-    """The reduction that a ufunc does, called without NumPy's detours."""
-    return lambda x, *, dim, keepdim: ufunc.reduce(x, dim, None, None, keepdim)
-
-
-SUM = Primitive("sum", over(np.add), vjp=(sum_rule,), saves=(), linear=True)
-AMAX = Primitive("amax", over(np.maximum), vjp=(share_of_ties,), jvp=extremum_jvp, saves=(0, "out"))
-AMIN = Primitive("amin", over(np.minimum), vjp=(share_of_ties,), jvp=extremum_jvp, saves=(0, "out"))
-ANY = Primitive("any", over(np.logical_or), differentiable=False)
-ALL = Primitive("all", over(np.logical_and), differentiable=False)
-ARGMAX = Primitive("argmax", lambda x, *, dim, keepdim: x.argmax(dim, keepdims=keepdim), differentiable=False)
-ARGMIN = Primitive("argmin", lambda x, *, dim, keepdim: x.argmin(dim, keepdims=keepdim), differentiable=False)
+SUM = Primitive("sum", kernels.sum, vjp=(sum_rule,), saves=(), linear=True)
+AMAX = Primitive("amax", kernels.max, vjp=(share_of_ties,), jvp=extremum_jvp, saves=(0, "out"))
+AMIN = Primitive("amin", kernels.min, vjp=(share_of_ties,), jvp=extremum_jvp, saves=(0, "out"))
+ANY = Primitive("any", kernels.any, differentiable=False)
+ALL = Primitive("all", kernels.all, differentiable=False)
+ARGMAX = Primitive("argmax", kernels.argmax, differentiable=False)
+ARGMIN = Primitive("argmin", kernels.argmin, differentiable=False)
 TABLE = {p.name: p for p in (SUM, AMAX, AMIN, ANY, ALL, ARGMAX, ARGMIN)}
 
 
@@ -63,14 +55,16 @@ class Extremum(NamedTuple):
     indices: Tensor
 
 
-def attrs_of(dim, x: Tensor, keepdim: bool, name: str) -> dict:
-    return {"dim": dims_of(dim, x.array.ndim, name), "keepdim": keepdim}
+def reduced(p: Primitive, x: Tensor, dim, keepdim: bool) -> Tensor:
+    """p over dim; the kernels leave the reduced dims out, and keepdim puts them back."""
+    dims = dims_of(dim, x.array.ndim, p.name)
+    out = apply(p, (x,), {"dim": dims})
+    return reshape(out, kept(x.array.shape, dims)) if keepdim else out
 
 
 def sum(x, dim=None, keepdim: bool = False) -> Tensor:
     """The sum over dim (an int, a tuple, or None for all); bool gives int64."""
-    x = x if type(x) is Tensor else as_tensor(x)
-    return apply(SUM, (x,), {"dim": dims_of(dim, x.array.ndim, "sum"), "keepdim": keepdim})
+    return reduced(SUM, x if type(x) is Tensor else as_tensor(x), dim, keepdim)
 
 
 def count(x: Tensor, dim) -> int:
@@ -101,7 +95,7 @@ def extreme(p: Primitive, x, dim, keepdim: bool) -> Tensor:
     dims = dims_of(dim, x.ndim, p.name)
     if not count(x, dims):
         raise ValueError(f"{p.name}: the reduction over dim {dims} of shape {list(x.shape)} has no elements")
-    return apply(p, (x,), {"dim": dims, "keepdim": keepdim})
+    return reduced(p, x, dims, keepdim)
 
 
 def amax(x, dim=None, keepdim: bool = False) -> Tensor:
@@ -125,7 +119,8 @@ def index_of(p: Primitive, x, dim, keepdim: bool) -> Tensor:
     d = dim_of(dim, x.ndim, p.name)
     if not x.shape[d]:
         raise ValueError(f"{p.name}: dim {d} of shape {list(x.shape)} has no elements")
-    return apply(p, (x,), {"dim": d, "keepdim": keepdim})
+    out = apply(p, (x,), {"dim": (d,)})
+    return reshape(out, kept(x.shape, (d,))) if keepdim else out
 
 
 def argmax(x, dim: int | None = None, keepdim: bool = False) -> Tensor:
@@ -170,14 +165,12 @@ def min(x, dim=None, keepdim: bool = False):
 
 def any(x, dim=None, keepdim: bool = False) -> Tensor:
     """Whether one element over dim is not zero."""
-    x = as_tensor(x)
-    return apply(ANY, (x,), attrs_of(dim, x, keepdim, "any"))
+    return reduced(ANY, as_tensor(x), dim, keepdim)
 
 
 def all(x, dim=None, keepdim: bool = False) -> Tensor:
     """Whether all elements over dim are not zero."""
-    x = as_tensor(x)
-    return apply(ALL, (x,), attrs_of(dim, x, keepdim, "all"))
+    return reduced(ALL, as_tensor(x), dim, keepdim)
 
 
 def count_nonzero(x, dim=None) -> Tensor:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from dl import reduce_kernels as kernels
 from dl.ops.base import as_tensor, numeric
 from dl.ops.elementwise import where
 from dl.ops.join import cat, flip, part
@@ -22,6 +23,7 @@ def cumprod_rule(g, out, x, *, dim):
     That is sum_{j >= i} g_j out_j / x_i where x_i is not 0. The first 0 in a line, z, needs the products without it,
     and after it every sum is 0 because every product contains x_z.
     """
+    (dim,) = dim
     zero = x == 0
     first = zero & (cumsum(zero, dim) == 1)
     without = cumsum_back(g * cumprod(where(first, 1.0, x), dim), dim)
@@ -41,12 +43,12 @@ def product_rule(g, out, x):
 
 CUMSUM = Primitive(
     "cumsum",
-    lambda x, *, dim: x.cumsum(dim),
-    vjp=(lambda g, out, x, *, dim: cumsum_back(g, dim),),
+    kernels.cumsum,
+    vjp=(lambda g, out, x, *, dim: cumsum_back(g, *dim),),
     saves=(),
     linear=True,
 )
-CUMPROD = Primitive("cumprod", lambda x, *, dim: x.cumprod(dim), vjp=(cumprod_rule,), saves=(0, "out"))
+CUMPROD = Primitive("cumprod", kernels.cumprod, vjp=(cumprod_rule,), saves=(0, "out"))
 PROD = Primitive("prod", lambda x: x.prod(-1), vjp=(product_rule,), saves=(0,))
 TABLE = {row.name: row for row in (CUMSUM, CUMPROD, PROD)}
 
@@ -55,7 +57,7 @@ def along(row: Primitive, x: Tensor, dim: int) -> Tensor:
     if x.array.ndim == 0:
         dim_of(dim, 0, row.name)
         return along(row, x.reshape(1), 0).reshape(())
-    return apply(row, (x,), {"dim": dim_of(dim, x.array.ndim, row.name)})
+    return apply(row, (x,), {"dim": (dim_of(dim, x.array.ndim, row.name),)})
 
 
 def cumsum(x, dim: int) -> Tensor:

@@ -4,8 +4,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from dl.tape import no_grad
+from dl import update_kernels as kernels
+from dl.optim.rules import update_row
+from dl.primitive import Primitive
+from dl.tape import apply, no_grad
 from dl.tensor import Tensor
+
+GRAD_NORM = Primitive("grad_norm", kernels.grad_norm, differentiable=False)
 
 
 class EMA:
@@ -20,16 +25,16 @@ class EMA:
         self.params, self.decay, self.warmup = list(params), decay, warmup
         self.shadow = [Tensor(p.array.copy()) for p in self.params]
         self.count = Tensor(np.array(0, np.int64))
+        self.rate = Tensor(np.array(float(decay)))
 
     def update(self):
         """Take the parameters in; may be part of a recorded step."""
         with no_grad():
             self.count.add_(1)
             n = self.count.to(np.float64)
-            decay = (((n + 1.0) / (n + 10.0)).minimum(self.decay)) if self.warmup else None
-            for p, s in zip(self.params, self.shadow, strict=True):
-                rate = 1.0 - self.decay if decay is None else (1.0 - decay).to(p.dtype)
-                s.copy_(s + (p.detach() - s) * rate)
+            decay = ((n + 1.0) / (n + 10.0)).minimum(self.decay) if self.warmup else self.rate
+            pairs = tuple(t for pair in zip(self.shadow, self.params, strict=True) for t in pair)
+            apply(update_row("ema", 1 + len(pairs), 2, 1), (decay, *pairs))
 
     def swap(self):
         """Exchange parameters and averages (call it before and after an evaluation)."""
@@ -60,16 +65,13 @@ class EMA:
 
 
 def clip_grad_norm_(params: Iterable[Tensor], max_norm: float) -> Tensor:
-    """Scale all gradients by min(1, max_norm / (norm + 1e-6)), norm over all of them together; returns the norm."""
-    grads = [p.grad for p in params if p.grad is not None]
+    """Scale all gradients by min(1, max_norm / (norm + 1e-6)), norm over all of them together; returns it (float64)."""
+    grads = tuple(p.grad for p in params if p.grad is not None)
     with no_grad():
         if not grads:
-            return Tensor(np.array(0.0, np.float32))
-        total = sum(((g * g).sum() for g in grads[1:]), (grads[0] * grads[0]).sum())
-        norm = total.sqrt()
-        scale = (max_norm / (norm + 1e-6)).minimum(1.0)
-        for g in grads:
-            g.copy_(g * scale.to(g.dtype))
+            return Tensor(np.array(0.0))
+        norm = apply(GRAD_NORM, grads)
+        apply(update_row("scale_inplace", 1 + len(grads), 1, 1), (norm, *grads), {"max_norm": float(max_norm)})
     return norm
 
 

@@ -9,9 +9,9 @@ from dl.tape import apply
 
 
 @cache
-def update_row(name: str, inputs: int, group: int) -> Primitive:
-    """The row that updates this many tensors in place; `group` of them belong to each parameter."""
-    writes = kernels.writes(inputs, first=2, group=group)
+def update_row(name: str, inputs: int, group: int, first: int = 2) -> Primitive:
+    """The row that updates this many tensors in place, `group` of them for each parameter, the first at `first`."""
+    writes = kernels.writes(inputs, first=first, group=group)
     return Primitive(name, getattr(kernels, name), mutates=writes, differentiable=False)
 
 

@@ -1,0 +1,201 @@
+"""dl beside PyTorch (eager, torch.compile, TorchScript), JAX and NumPy in one run: the table of control-sized networks.
+
+    python benchmarks/dl.py [--rounds 9] [--slice 0.06] [--cases PATTERN] [--threads 1,2] [--out FILE]
+
+Needs pip install ".[bench]". Every (framework, threads) is a process of its own. For each case all of them prepare,
+their first results are compared, and then short slices are measured in rounds, in an order that changes, so that a busy
+machine slows all alike. A figure is the median over all blocks, the best of each over variants and threads. Training
+inputs are in the framework's own arrays; inference pays for the way from and to NumPy. Writes
+benchmarks/results/dl.json, or with --cases only what --out names. Ends with 1 where a bound is not met.
+"""
+
+import argparse
+import json
+import os
+import platform
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+sys.path.append(sys.path.pop(0))  # this file is not the package dl
+
+import numpy as np  # noqa: E402
+from dl_cases import CASES, ROWS, WHEEL, Row  # noqa: E402
+from dl_timing import PEERS, Worker, statistics  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = Path(__file__).parent / "results" / "dl.json"
+PACKAGES = ("numpy", "scipy", "torch", "jax")
+AGREE = 2e-3  # relative to the largest of the first values of a case
+IMPORTS = 25
+
+
+def agree(case: str, prepared: list[dict]):
+    """Raises SystemExit where the first values of two variants of a case differ: they would not do the same work."""
+    ours = next(e for e in prepared if e["framework"] == "dl" and "error" not in e)
+    for e in prepared:
+        if "error" in e or e["variant"].startswith(("FMA", "gradient")):
+            continue
+        found, wanted = np.array(e["values"]), np.array(ours["values"])
+        if found.shape != wanted.shape or not np.allclose(found, wanted, rtol=0, atol=AGREE * np.abs(wanted).max()):
+            raise SystemExit(
+                f"{case}: {e['variant']} gives {e['values']}, {ours['variant']} {ours['values']}: both sides must do "
+                "the same; nothing measured"
+            )
+
+
+def measure(case: str, workers: list[Worker], rounds: int, seconds: float, order: random.Random) -> list[dict]:
+    """All variants of a case, in rounds."""
+    prepared = [
+        {"case": case, "framework": w.framework, "threads": w.threads, **entry, "worker": w}
+        for w in workers
+        for entry in w.ask(do="prepare", case=case)
+    ]
+    agree(case, prepared)
+    running = [e for e in prepared if "error" not in e]
+    blocks: dict[int, list[float]] = {id(e): [] for e in running}
+    for _ in range(rounds):
+        for e in order.sample(running, len(running)):
+            blocks[id(e)] += e["worker"].ask(do="slice", variant=e["variant"], seconds=seconds)
+    for e in prepared:
+        del e["worker"]
+        if "error" in e:
+            print(f"  {e['framework']}, {e['threads']} threads, {e['variant']}: {e['error']}", file=sys.stderr)
+        else:
+            e |= statistics(blocks[id(e)])
+    return prepared
+
+
+def import_times() -> list[dict]:
+    """Seconds that `import dl` and `import numpy` take in fresh processes run in turns."""
+    blocks: dict[str, list[float]] = {"import dl": [], "import numpy": []}
+    code = "import time; t = time.perf_counter(); {}; print(time.perf_counter() - t)"
+    for _ in range(IMPORTS):
+        for name, found in blocks.items():
+            done = subprocess.run(
+                [sys.executable, "-c", code.format(name)], cwd=ROOT, check=True, capture_output=True, text=True
+            )
+            found.append(float(done.stdout))
+    return [{"case": "import", "variant": name, "threads": 1, **statistics(s)} for name, s in blocks.items()]
+
+
+def wheel_bytes() -> int:
+    """The size of the wheel that pip builds."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", folder, str(ROOT)]
+        subprocess.run(command, check=True)
+        (wheel,) = Path(folder).glob("*.whl")
+        return wheel.stat().st_size
+
+
+def best(measured: list[dict], case: str, variants: tuple[str, ...], threads: int | None) -> dict | None:
+    found = [
+        e
+        for e in measured
+        if e["case"] == case
+        and e["variant"].startswith(variants)
+        and "median" in e
+        and threads in (None, e["threads"])
+    ]
+    return min(found, key=lambda e: e["median"], default=None)
+
+
+def judged(row: Row, measured: list[dict]) -> dict | None:
+    """One row of the table, or None where a side was not measured."""
+    ours = best(measured, row.case, row.ours, row.threads)
+    theirs = best(measured, row.case, row.theirs, row.threads)
+    if ours is None or theirs is None:
+        return None
+    up, down = (ours, theirs) if row.at_most else (theirs, ours)
+    ratio = up["median"] / down["median"]
+    return {
+        "label": row.label,
+        "case": row.case,
+        "ours": {k: ours[k] for k in ("variant", "threads", "median")},
+        "theirs": {k: theirs[k] for k in ("variant", "threads", "median")},
+        "ratio": ratio,
+        "ratio_of_p10": up["p10"] / down["p10"],
+        "bound": row.bound,
+        "at_most": row.at_most,
+        "met": ratio <= row.bound if row.at_most else ratio >= row.bound,
+    }
+
+
+def side(e: dict) -> str:
+    return f"{e['median'] * 1e6:10.2f}  {e['variant']}, {e['threads']}"
+
+
+def table(rows: list[dict], wheel: int | None):
+    """Microseconds per step of both sides, their ratio, the bound, and whether it is met."""
+    print(f"\n{'median [us], variant, threads':54}{'ours':>12}{'':32}{'theirs':>12}{'':32}{'ratio':>7}  bound")
+    for r in rows:
+        sign, verdict = ("<=" if r["at_most"] else ">="), ("" if r["met"] else "  NOT MET")
+        print(f"{r['label']:56}{side(r['ours']):42}{side(r['theirs']):44}{r['ratio']:9.2f}  {sign} {r['bound']}{verdict}")
+    if wheel is not None:
+        print(f"{'wheel':56}{wheel / 1e6:10.2f} MB{'':75}<= {WHEEL / 1e6}{'' if wheel <= WHEEL else '  NOT MET'}")
+
+
+def processor() -> str:
+    path = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*: (.*)", path.read_text()) if path.exists() else []
+    return f"{platform.machine()}{', ' + names[0] if names else ''}"
+
+
+def report(measured: list[dict], rows: list[dict], wheel: int | None, infos: list[dict]) -> dict:
+    backend = next((i["dl"] for i in infos if "dl" in i), None)
+    return {
+        "command": " ".join(["python", *sys.argv]),
+        "machine": {"processor": processor(), "system": platform.system(), "cores": os.cpu_count(), "backend": backend},
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "wheel": {"bytes": wheel, "bound": WHEEL},
+        "rows": rows,
+        "measurements": measured,
+    }
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=9, help="rounds over all variants of a case (default 9)")
+    parser.add_argument("--slice", type=float, default=0.06, help="seconds of one variant in a round (default 0.06)")
+    parser.add_argument("--cases", default="", help="a regular expression; default: all, with import and wheel")
+    parser.add_argument("--threads", default="1,2", help="thread counts (default 1,2)")
+    parser.add_argument("--frameworks", default=",".join(PEERS), help=f"default {','.join(PEERS)}")
+    parser.add_argument("--out", type=Path, help=f"JSON file (default, for all cases: {RESULTS})")
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = options()
+    counts, order, begin = [int(n) for n in args.threads.split(",")], random.Random(0), time.perf_counter()
+    workers = [Worker(name, n) for name in args.frameworks.split(",") for n in counts]
+    measured: list[dict] = []
+    try:
+        infos = [w.ask(do="info") for w in workers]
+        for case in [name for name in CASES if re.search(args.cases, name)]:
+            measured += measure(case, workers, args.rounds, args.slice, order)
+            print(f"{case}: measured after {time.perf_counter() - begin:.0f} s", flush=True)
+    finally:
+        for w in workers:
+            w.close()
+    wheel = None
+    if re.search(args.cases, "import"):
+        measured += import_times()
+    if not args.cases:
+        wheel = wheel_bytes()
+    rows = [found for row in ROWS if (found := judged(row, measured))]
+    out = args.out or (None if args.cases else RESULTS)
+    if out:
+        from sims.trajectory import write_atomically
+
+        write_atomically(out, (json.dumps(report(measured, rows, wheel, infos), indent=1) + "\n").encode())
+    table(rows, wheel)
+    return 0 if all(r["met"] for r in rows) and (wheel or 0) <= WHEEL else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
