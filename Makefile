@@ -26,8 +26,10 @@ check: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/test_floors.py
 
 bench: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --editable ".[bench]"
 	$(BIN)/python benchmarks/rollout.py
 	$(BIN)/python benchmarks/swing_up.py
+	$(BIN)/python benchmarks/dl.py
 
 # the C kernels' tests on a build with the address and undefined-behaviour sanitizers (gcc or clang on Linux)
 sanitize: $(VENV)/.dev

@@ -24,9 +24,10 @@ from pathlib import Path
 
 sys.path.append(sys.path.pop(0))  # this file is not the package dl
 
-import numpy as np  # noqa: E402
-from dl_cases import CASES, ROWS, WHEEL, Row  # noqa: E402
-from dl_timing import PEERS, Worker, statistics  # noqa: E402
+import numpy as np
+from dl_cases import CASES
+from dl_table import ROWS, WHEEL, judged, show
+from dl_timing import PEERS, Worker, statistics
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).parent / "results" / "dl.json"
@@ -93,53 +94,6 @@ def wheel_bytes() -> int:
         return wheel.stat().st_size
 
 
-def best(measured: list[dict], case: str, variants: tuple[str, ...], threads: int | None) -> dict | None:
-    found = [
-        e
-        for e in measured
-        if e["case"] == case
-        and e["variant"].startswith(variants)
-        and "median" in e
-        and threads in (None, e["threads"])
-    ]
-    return min(found, key=lambda e: e["median"], default=None)
-
-
-def judged(row: Row, measured: list[dict]) -> dict | None:
-    """One row of the table, or None where a side was not measured."""
-    ours = best(measured, row.case, row.ours, row.threads)
-    theirs = best(measured, row.case, row.theirs, row.threads)
-    if ours is None or theirs is None:
-        return None
-    up, down = (ours, theirs) if row.at_most else (theirs, ours)
-    ratio = up["median"] / down["median"]
-    return {
-        "label": row.label,
-        "case": row.case,
-        "ours": {k: ours[k] for k in ("variant", "threads", "median")},
-        "theirs": {k: theirs[k] for k in ("variant", "threads", "median")},
-        "ratio": ratio,
-        "ratio_of_p10": up["p10"] / down["p10"],
-        "bound": row.bound,
-        "at_most": row.at_most,
-        "met": ratio <= row.bound if row.at_most else ratio >= row.bound,
-    }
-
-
-def side(e: dict) -> str:
-    return f"{e['median'] * 1e6:10.2f}  {e['variant']}, {e['threads']}"
-
-
-def table(rows: list[dict], wheel: int | None):
-    """Microseconds per step of both sides, their ratio, the bound, and whether it is met."""
-    print(f"\n{'median [us], variant, threads':54}{'ours':>12}{'':32}{'theirs':>12}{'':32}{'ratio':>7}  bound")
-    for r in rows:
-        sign, verdict = ("<=" if r["at_most"] else ">="), ("" if r["met"] else "  NOT MET")
-        print(f"{r['label']:56}{side(r['ours']):42}{side(r['theirs']):44}{r['ratio']:9.2f}  {sign} {r['bound']}{verdict}")
-    if wheel is not None:
-        print(f"{'wheel':56}{wheel / 1e6:10.2f} MB{'':75}<= {WHEEL / 1e6}{'' if wheel <= WHEEL else '  NOT MET'}")
-
-
 def processor() -> str:
     path = Path("/proc/cpuinfo")
     names = re.findall(r"model name\s*: (.*)", path.read_text()) if path.exists() else []
@@ -193,7 +147,7 @@ def main() -> int:
         from sims.trajectory import write_atomically
 
         write_atomically(out, (json.dumps(report(measured, rows, wheel, infos), indent=1) + "\n").encode())
-    table(rows, wheel)
+    show(rows, wheel)
     return 0 if all(r["met"] for r in rows) and (wheel or 0) <= WHEEL else 1
 
 

@@ -1,4 +1,4 @@
-"""Our side: dl.jit, and eager mode where the table asks for it. Also a column for scripts that take an adapter class."""
+"""Our side: dl.jit, and eager mode where the table asks for it; Adapter is also a column for other scripts."""
 
 from functools import partial
 from itertools import pairwise
@@ -108,7 +108,8 @@ class Adapter(Peer):
         return {"dl": dl.backend()}
 
     def value(self, result) -> np.ndarray:
-        return result.detach().numpy() if isinstance(result, dl.Tensor) else np.asarray(result)
+        parts = result if isinstance(result, tuple) else (result,)
+        return np.concatenate([np.ravel(t.detach() if isinstance(t, dl.Tensor) else t) for t in parts])
 
     def infer(self, p: dict, data):
         net = mlp("infer", p)

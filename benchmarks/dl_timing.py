@@ -13,7 +13,6 @@ import math
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 
@@ -24,6 +23,7 @@ PEERS = {
     "dl": ("dl_adapter", "Adapter"),
     "torch": ("peers_torch", "Torch"),
     "jax": ("peers_jax", "Jax"),
+    "jax without async dispatch": ("peers_jax", "JaxAtOnce"),
     "numpy": ("peers_numpy", "Numpy"),
 }
 VALUES = 4  # of the first results, which must agree between frameworks
@@ -45,30 +45,27 @@ class Worker:
 
     def __init__(self, framework: str, threads: int):
         self.framework, self.threads = framework, threads
-        self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             [sys.executable, __file__, framework, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self.errors,
+            stderr=subprocess.DEVNULL,
             env=environment(threads),
             text=True,
         )
 
     def ask(self, **question):
-        """The answer to one question. Raises RuntimeError, with the end of what it printed, where the worker died."""
+        """The answer to one question. Raises RuntimeError with what the worker says, or that it died."""
         self.process.stdin.write(json.dumps(question) + "\n")
         self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            self.errors.seek(0)
-            raise RuntimeError(f"{self.framework}, {self.threads} threads: ended\n{self.errors.read()[-2000:]}")
-        return json.loads(line)
+        answer = json.loads(self.process.stdout.readline() or '{"error": "the process ended"}')
+        if "error" in answer:
+            raise RuntimeError(f"{self.framework}, {self.threads} threads, {question}: {answer['error']}")
+        return answer["answer"]
 
     def close(self):
         self.process.stdin.close()
         self.process.wait()
-        self.errors.close()
 
 
 class Served:
@@ -112,7 +109,7 @@ class Served:
     def repeat(self, call: Callable, seconds: float) -> float:
         """Call for about so long; seconds of one call."""
         n, begin = 0, time.perf_counter()
-        while n < 2 or time.perf_counter() - begin < seconds:
+        while not n or time.perf_counter() - begin < seconds:
             call()
             n += 1
         self.peer.sync()
@@ -124,7 +121,7 @@ class Served:
         self.repeat(call, AWAKE)
         found, sync, clock, rounds = [], self.peer.sync, time.perf_counter, range(reps)
         end = clock() + seconds
-        while len(found) < 3 or clock() < end:
+        while not found or clock() < end:
             begin = clock()
             for _ in rounds:
                 call()
@@ -137,12 +134,16 @@ def serve(framework: str, threads: int):
     """Answer questions until standard input ends; what libraries print goes to standard error."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    module, name = PEERS[framework]
-    served = Served(getattr(importlib.import_module(module), name)(threads))
-    for line in sys.stdin:
-        question = json.loads(line)
-        method = {"info": served.info, "prepare": served.prepare, "slice": served.slice}[question.pop("do")]
-        print(json.dumps(method(**question)), file=answers, flush=True)
+    try:
+        module, name = PEERS[framework]
+        served = Served(getattr(importlib.import_module(module), name)(threads))
+        methods: dict[str, Callable] = {"info": served.info, "prepare": served.prepare, "slice": served.slice}
+        for line in sys.stdin:
+            question = json.loads(line)
+            answer = methods[question.pop("do")](**question)
+            print(json.dumps({"answer": answer}), file=answers, flush=True)
+    except Exception as error:
+        print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=answers, flush=True)
 
 
 def statistics(seconds: list[float]) -> dict:

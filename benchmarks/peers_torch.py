@@ -1,4 +1,4 @@
-"""PyTorch: eager mode (fused and plain Adam), torch.compile (the model, and the whole step as one graph), TorchScript."""
+"""PyTorch: eager mode (fused and plain Adam), torch.compile (the model, the whole step as one graph), TorchScript."""
 
 from functools import partial
 from itertools import pairwise

@@ -24,6 +24,12 @@ def backend() -> str:
     return "numpy" if _kernels is None else f"c-{_kernels.isa()}"
 
 
+def in_c(name: str, *first) -> Callable | None:
+    """A function of the C extension (after its first arguments), or None where there is no extension."""
+    function = getattr(_kernels, name, None)
+    return partial(function, *first) if first and function is not None else function
+
+
 def no_numbers(*arrays, **attrs) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """For kernels without attributes: no integers, no floats."""
     return (), ()
@@ -37,7 +43,8 @@ class Kernel:
     their memory layout); numbers(*arrays, **attrs) -> (ints, floats) for C; twin(*arrays, **attrs) -> array or tuple.
     An absent optional input is None. A kernel with mutates=(i, ...) writes into those inputs and has no outputs;
     the C kernel gets them among its inputs, in order. views(*arrays) -> what C gets for them, views of the same memory
-    (the transpose of a weight, say). Calling a Kernel runs C where it was built, else the twin.
+    (the transpose of a weight, say). Calling a Kernel runs C where it was built, else the twin. direct: the same in C
+    with its own allocation (see in_c), or None.
     """
 
     name: str
@@ -46,6 +53,12 @@ class Kernel:
     numbers: Callable = no_numbers
     mutates: tuple[int, ...] = ()
     views: Callable | None = None
+    direct: Callable | None = None
+
+    @property
+    def run(self) -> Callable:
+        """What an eager operation calls."""
+        return self if self.direct is None else self.direct
 
     def __call__(self, *arrays, **attrs):
         if _kernels is None or self.name not in _kernels.KERNELS:  # temporary: until every kernel is built

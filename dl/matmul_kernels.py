@@ -12,7 +12,7 @@ it, from two on, and whatever the number of threads.
 
 import numpy as np
 
-from dl.kernel import Kernel
+from dl.kernel import Kernel, in_c
 from dl.reference import matmul as twins
 
 ACTS = {"none": 0, "relu": 1, "tanh": 2}
@@ -37,5 +37,5 @@ def _numbers(*arrays, act="none"):
     return (ACTS[act],), ()
 
 
-gemm = Kernel("gemm", outputs=_outputs, twin=twins.gemm, numbers=_numbers)
+gemm = Kernel("gemm", outputs=_outputs, twin=twins.gemm, numbers=_numbers, direct=in_c("matmul"))
 KERNELS = (gemm,)

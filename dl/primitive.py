@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from dl.kernel import MicroOp
+from dl.kernel import Kernel, MicroOp
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +44,10 @@ class Primitive:
     differentiable: bool = True
     stateful: bool = False
     run: Callable = field(init=False, repr=False)  # forward, without the detour through Python where C does it all
+    traits: int = field(init=False, repr=False)  # view, differentiable, mutates or stateful: one bit each, for C
 
     def __post_init__(self):
-        object.__setattr__(self, "run", self.forward.run if isinstance(self.forward, MicroOp) else self.forward)
+        run = self.forward.run if isinstance(self.forward, (MicroOp, Kernel)) else self.forward
+        object.__setattr__(self, "run", run)
+        traits = self.view + 2 * self.differentiable + 4 * bool(self.mutates or self.stateful)
+        object.__setattr__(self, "traits", traits)

@@ -20,13 +20,18 @@ class Tensor:
     Methods are PyTorch's, in the table of dl.methods.
     """
 
-    requires_grad = False
-    _grad: "Tensor | None" = None
-    _node: Any = None  # the operation that made it; None for leaves
-    _index = 0  # which of that operation's outputs it is
-    _hooks: dict | None = None
-    _past: list | None = None  # [(when, the tensor until then), ...] where it was changed in place with a gradient
-    _parameter = False  # made by nn.Parameter: modules count it among theirs
+    __slots__ = (
+        "__weakref__", "_changed", "_grad", "_hooks", "_index", "_node", "_parameter", "_past", "array", "requires_grad",
+    )  # fmt: skip
+    array: np.ndarray
+    requires_grad: bool
+    _changed: list  # when its memory was last changed; shared with views
+    _grad: "Tensor | None"
+    _node: Any  # the operation that made it; None for leaves
+    _index: int  # which of that operation's outputs it is
+    _hooks: dict | None
+    _past: list | None  # [(when, the tensor until then), ...] where it was changed in place with a gradient
+    _parameter: bool  # made by nn.Parameter: modules count it among theirs
     __hash__ = object.__hash__
 
     if TYPE_CHECKING:  # what dl.methods attaches
@@ -79,7 +84,10 @@ class Tensor:
 
     def __init__(self, array: np.ndarray, changed: list | None = None):
         self.array = array
-        self._changed = [0] if changed is None else changed  # when its memory was last changed; shared with views
+        self._changed = [0] if changed is None else changed
+        self.requires_grad = self._parameter = False
+        self._grad = self._node = self._hooks = self._past = None
+        self._index = 0
 
     @property
     def shape(self) -> tuple[int, ...]:

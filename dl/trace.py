@@ -30,6 +30,9 @@ class Listener(ABC):
     def grad_written(self, leaf: Tensor, read: bool):  # noqa: B027
         """The .grad of a leaf is about to change; read: the new one depends on the old."""
 
+    def called(self, module):  # noqa: B027
+        """A module is about to compute, in the mode that its `training` says."""
+
     def whence(self, node) -> str:
         """Where in the user's program the node was recorded, for a message."""
         return ""
@@ -57,7 +60,11 @@ class Trace(Listener):
         self.steps: list = []
         self.produced: MutableMapping = {id(t.array): t for t in inputs}
         self.touched: dict[int, Tensor] = {}  # leaves whose .grad was written
+        self.modes: list = []  # (module, whether it was training) of the modules that ran
         self.expected: list[tuple[Tensor, Tensor | None]] = []  # the .grad that a leaf must have at the start
+
+    def called(self, module):
+        self.modes.append((module, module.training))
 
     def grad_written(self, leaf: Tensor, read: bool):
         if self.constants:

@@ -15,6 +15,10 @@ LARGEST = 1e4  # of a finite value in a program
 ELEMENTS = 20000  # of an array in a program
 BATCHES = (32, 64, 96)  # rows of the programs that threads share
 KINDS = {"f": "float", "i": "int64", "b": "bool"}
+INEXACT = (
+    "acos", "asin", "atan", "attention", "cos", "erf", "exp", "gelu", "linear", "log", "mish", "pow", "sigmoid", "silu",
+    "sin", "softmax", "softplus", "tan", "two_logaddexp", "two_pow",
+)  # whether their results are whole numbers (1, or 0 by underflow) is up to rounding
 NAMES = list(OPS)
 WEIGHTS = np.array([OPS[n].weight for n in NAMES]) / sum(op.weight for op in OPS.values())
 PERTURBED = 2  # runs of the twins with rounding errors put in, to see what such errors do to a program
@@ -30,15 +34,19 @@ def digest() -> str:
 
 @dataclass(frozen=True)
 class Input:
-    """An argument. fill: "normal", "whole" (ties), "special" (with NaN and infinities) or the number of indices."""
+    """An argument. fill: "normal", "whole" (ties), "special" (with NaN and infinities) or the number of indices.
 
+    key: its own part of the program's seed.
+    """
+
+    key: int
     shape: tuple[int, ...]
     dtype: str
     layout: str = "C"
     fill: str | int = "normal"
 
-    def draw(self, rng) -> np.ndarray:
-        return LAYOUTS[self.layout](self.values(rng))
+    def draw(self, seed: int, other: int = 0) -> np.ndarray:
+        return LAYOUTS[self.layout](self.values(np.random.default_rng((seed, other, self.key))))
 
     def values(self, rng) -> np.ndarray:
         if isinstance(self.fill, int):
@@ -80,7 +88,7 @@ class Program:
 
     def data(self, other: int = 0) -> list[np.ndarray]:
         """The arguments; other: more of them, of the same shapes."""
-        return [n.draw(np.random.default_rng((self.seed, other, i))) for i, n in enumerate(self.nodes) if isinstance(n, Input)]
+        return [n.draw(self.seed, other) for n in self.nodes if isinstance(n, Input)]
 
     def run(self, arguments, side: str) -> list:
         """All values; side "f" on tensors, "twin" on arrays."""
@@ -89,7 +97,8 @@ class Program:
             if isinstance(node, Input):
                 values.append(next(given))
             else:
-                values.append(getattr(OPS[node.op], side)(*[values[i] for i in node.args], **node.attrs))
+                value = getattr(OPS[node.op], side)(*[values[i] for i in node.args], **node.attrs)
+                values.append(np.asarray(value) if isinstance(value, np.generic) else value)
         return values
 
 
@@ -106,15 +115,15 @@ def backwards(a: np.ndarray) -> np.ndarray:
     return a[turn].copy()[turn]
 
 
-LAYOUTS = {"C": np.ascontiguousarray, "F": np.asfortranarray, "spaced": spaced, "backwards": backwards}
-LAYOUTS["C"] = lambda a: a  # ascontiguousarray would make a vector of a number
+LAYOUTS = {"C": lambda a: a, "F": lambda a: np.asarray(a, order="F"), "spaced": spaced, "backwards": backwards}
 
 
-def rounding(rng, a: np.ndarray) -> np.ndarray:
-    """The array with errors of a few ulp where it is no whole number (those are mostly exact), in place."""
+def rounding(rng, a: np.ndarray, whole: bool) -> np.ndarray:
+    """The array with errors of a few ulp, of whole numbers (which are mostly exact) where that is said, in place."""
     if a.dtype.kind == "f" and a.flags.writeable and a.size:
         with np.errstate(all="ignore"):
-            a[...] = np.where(np.trunc(a) == a, a, a * (1 + 4 * np.finfo(a.dtype).eps * rng.uniform(-1, 1, a.shape)))
+            off = a * (1 + 4 * np.finfo(a.dtype).eps * rng.uniform(-1, 1, a.shape)) + (1e-30 if whole else 0)
+            a[...] = off if whole else np.where(np.trunc(a) == a, a, off)
     return a
 
 
@@ -127,14 +136,15 @@ class Run:
 
     def add(self, node: Input | Step):
         if isinstance(node, Input):
-            value, fresh = node.draw(np.random.default_rng((self.seed, 0, len(self.values)))), True
+            value, fresh = node.draw(self.seed), True
         else:
             op, args = OPS[node.op], [self.values[i] for i in node.args]
             with np.errstate(all="ignore"):
                 value = op.twin(*args, **node.attrs)
             value = value if isinstance(value, np.ndarray) else np.asarray(value)
-            fresh = not op.view
-        self.values.append(value if self.rng is None or not fresh else rounding(self.rng, value))
+            fresh = op.changes or not any(owner(value) is owner(a) for a in args)
+        whole = isinstance(node, Step) and node.op.startswith(INEXACT)
+        self.values.append(value if self.rng is None or not fresh else rounding(self.rng, value, whole))
 
 
 def tolerance(runs: list[Run], i: int) -> float | None:
@@ -206,7 +216,7 @@ class Draw:
             dtype = self.choice(("float32", "float64"))
         if fill is None:
             fill = "whole" if self.chance(0.15) else "special" if self.special and kind == "f" else "normal"
-        return self.add(Input(tuple(shape), dtype, self.choice(self.layouts), fill))
+        return self.add(Input(len(self.nodes), tuple(shape), dtype, self.choice(self.layouts), fill))
 
     def add(self, node: Input | Step) -> int:
         self.nodes.append(node)
@@ -254,7 +264,7 @@ class Draw:
         fits = [k for k, b in enumerate(self.runs[0].values) if b.shape == a.shape and b.dtype == a.dtype]
         if self.chance(0.7):
             return self.choice(fits)
-        return self.add(Input(a.shape, a.dtype.name, self.choice(self.layouts)))
+        return self.add(Input(len(self.nodes), a.shape, a.dtype.name, self.choice(self.layouts)))
 
     def owned(self, i: int) -> bool:
         """Whether the memory of a value is the program's own and may be written."""

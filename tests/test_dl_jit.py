@@ -184,6 +184,28 @@ def test_parameters_that_are_replaced_are_noticed(rng):
         np.testing.assert_allclose(f(x), net(dl.tensor(x)).numpy())
 
 
+def test_train_and_eval_are_two_recordings():
+    net = nn.Sequential(nn.Linear(3, 8, generator=dl.Generator(0)), nn.Dropout(0.5, generator=dl.Generator(1)))
+    f, x = dl.jit(net), np.ones((2, 3), np.float32)
+    for _ in range(3):
+        net.train()
+        noisy = [f(x) for _ in range(3)]
+        assert not np.array_equal(noisy[0], noisy[1]) and not np.array_equal(noisy[1], noisy[2])
+        net.eval()
+        calm = [f(x) for _ in range(3)]
+        np.testing.assert_array_equal(calm[0], calm[2])
+    assert sum(map(len, f.recordings.values())) == 2
+
+
+def test_an_index_out_of_range_is_an_error_in_replays_too():
+    table = dl.tensor(np.arange(12.0).reshape(4, 3))
+    f = dl.jit(lambda i: table.index_select(0, i))
+    for _ in range(3):
+        np.testing.assert_array_equal(f(np.array([3, 0])), table.numpy()[[3, 0]])
+    with pytest.raises(IndexError, match="index number 1 .* is out of range"):
+        f(np.array([1, 4]))
+
+
 def test_random_numbers_are_drawn_at_every_replay():
     def draws(wrap):
         g = dl.Generator(3)

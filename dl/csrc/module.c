@@ -116,6 +116,11 @@ static PyMethodDef methods[] = {
     {"kernel_id", kernel_id, METH_O, "kernel_id(name) -> id of a kernel, the same on every instruction set."},
     {"elementwise", (PyCFunction)(void (*)(void))py_elementwise, METH_FASTCALL,
      "elementwise(code, *arrays) -> array: a micro-operation with broadcasting; the result's layout follows the inputs."},
+    {"matmul", (PyCFunction)(void (*)(void))py_matmul, METH_FASTCALL, "matmul(a, b, bias=None) -> a b + bias."},
+    {"linear", (PyCFunction)(void (*)(void))py_linear, METH_FASTCALL, "linear(x, w, bias=None) -> x w^T + bias."},
+    {"linear_weight", (PyCFunction)(void (*)(void))py_linear_weight, METH_FASTCALL, "linear_weight(g, x) -> g^T x."},
+    {"reduce", (PyCFunction)(void (*)(void))py_reduce, METH_FASTCALL | METH_KEYWORDS,
+     "reduce(name or id, x, dim=(...)) -> array: a reduction whose result has the dtype of x (int64 for bool)."},
     {"micro_op", py_micro_op, METH_O, "micro_op(name) -> code of an elementwise operation."},
     {"micro_ops", py_micro_ops, METH_NOARGS,
      "{name: (code, arity, dtype codes of the result for float32, float64, int64, bool; -1: does not take it)}"},
@@ -147,6 +152,7 @@ PyMODINIT_FUNC PyInit__kernels(void) {
   int cores = team_cores();
   dl_threads = cores < DL_MAX_THREADS ? cores : DL_MAX_THREADS;
   PyObject *module = PyModule_Create(&definition);
-  if (module && (fill_ids(module) || add_program_types(module) || add_jitted_type(module))) Py_CLEAR(module);
+  if (module && (fill_ids(module) || add_program_types(module) || add_jitted_type(module) ||
+                 add_tape_type(module))) Py_CLEAR(module);
   return module;
 }

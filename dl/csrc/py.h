@@ -40,6 +40,11 @@ int run_call(Call *call, double ns);
 /* methods of the module */
 PyObject *py_call(PyObject *module, PyObject *const *args, Py_ssize_t n);
 PyObject *py_elementwise(PyObject *module, PyObject *const *args, Py_ssize_t n);
+PyObject *py_matmul(PyObject *module, PyObject *const *args, Py_ssize_t n);
+PyObject *py_linear(PyObject *module, PyObject *const *args, Py_ssize_t n);
+PyObject *py_linear_weight(PyObject *module, PyObject *const *args, Py_ssize_t n);
+PyObject *py_reduce(PyObject *module, PyObject *const *args, Py_ssize_t n, PyObject *names);
 PyObject *py_micro_op(PyObject *module, PyObject *name);
 PyObject *py_micro_ops(PyObject *module, PyObject *unused);
+int add_tape_type(PyObject *module);
 #endif

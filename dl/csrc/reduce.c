@@ -1,6 +1,6 @@
 /* Reductions: sum, prod, max, min, any, all, argmax, argmin over the dimensions in ints (not negative, each once). args =
  * (out, in): out has the remaining dimensions. Sums of float32 and float64 are compensated between blocks of 1024 elements
- * (128 rows), in which up to 64 lanes add up one after another. */
+ * or 128 rows, in which no lane adds up more than 16 numbers one after another. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -24,6 +24,7 @@ enum { IDLE_SPIN_NS = 40000, BARRIER_SPIN_NS = 100000, BACKOFF_NS = 200000, LONG
 
 typedef struct {
   _Alignas(128) _Atomic uint32_t go; /* the last job this seat was called to */
+  _Atomic uint32_t left;             /* the last job it has left */
   _Atomic uint32_t signal[ROUNDS];
   _Atomic int asleep;
   _Atomic int core; /* where it was last seen running; -1: asleep or unknown */
@@ -44,6 +45,7 @@ static struct {
   struct Barrier barrier;
   pthread_mutex_t busy; /* held by the thread that is tid 0 */
   int started;          /* seats 1..started have a thread */
+  int nt;               /* of the last job */
   _Atomic int crowded;     /* in this job a thread waited for one of its own core */
   _Atomic int64_t backoff; /* how long the caller works alone after such a job, until when */
   _Atomic int64_t until;
@@ -147,6 +149,7 @@ static void *worker(void *arg) {
     if (spin(&me->go, job, &pool.barrier.seat[0], IDLE_SPIN_NS)) sleep_until(me, &me->go, job);
     me->epoch = me->first;
     work_on_job(tid, me->nt, me->work, me->arg);
+    atomic_store_explicit(&me->left, job, memory_order_release);
   }
   return NULL;
 }
@@ -188,9 +191,21 @@ static int crowded(void) {
          now_ns() < atomic_load_explicit(&pool.until, memory_order_relaxed);
 }
 
+/* The caller leaves a job when all have come to its end, not when all have left: then a signal may still be on its way.
+ * In a team of another size another thread sends that signal, and the late one must not overwrite it. */
+static void change_size(int nt) {
+  for (int i = 1; i < pool.nt; i++) {
+    Seat *seat = &pool.barrier.seat[i];
+    while (atomic_load_explicit(&seat->left, memory_order_acquire) != atomic_load_explicit(&seat->go, memory_order_relaxed))
+      sched_yield();
+  }
+  pool.nt = nt;
+}
+
 static void run_job(int nt, TeamWork work, void *arg) {
   if (pool.started < nt - 1) start_workers(nt - 1);
   if (nt > pool.started + 1) nt = pool.started + 1;
+  if (nt != pool.nt) change_size(nt);
   Seat *caller = &pool.barrier.seat[0];
   show_core(caller);
   for (int i = 1; i < nt; i++) {

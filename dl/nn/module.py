@@ -8,7 +8,7 @@ import numpy as np
 
 from dl.nn.state import check_state, write
 from dl.ops.base import as_tensor, standard
-from dl.tape import detach
+from dl.tape import detach, new_epoch, state
 from dl.tensor import Tensor
 
 
@@ -38,6 +38,8 @@ class Module(ABC):
         """What the module computes."""
 
     def __call__(self, *args, **kwargs) -> Any:
+        for listener in state.traces:
+            listener.called(self)
         out = self.forward(*args, **kwargs)
         if self._hooks:
             for hook in tuple(self._hooks.values()):
@@ -145,6 +147,7 @@ class Module(ABC):
         """Training mode for this module and all below it; returns the module."""
         for module in self.modules():
             module.__dict__["training"] = bool(mode)
+        new_epoch()  # what dl.jit recorded in the other mode is not what to run now
         return self
 
     def eval(self):

@@ -188,7 +188,7 @@ def same_padding(x: Tensor, kernel, stride, dilation) -> Tensor:
     sides: list[int] = []
     for k, d in zip(reversed(kernel), reversed(dilation), strict=True):
         sides += [d * (k - 1) // 2, d * (k - 1) - d * (k - 1) // 2]
-    return pad(x, sides)
+    return pad(x, sides) if any(sides) else x
 
 
 def convolve(name: str, n: int, x, weight, bias, stride, padding, dilation, groups: int) -> Tensor:

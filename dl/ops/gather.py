@@ -18,9 +18,10 @@ def places(index: np.ndarray, dim: int) -> tuple:
 
 
 def scatter_forward(x, index, source, *, dim):
+    """In the order of index whatever its strides (NumPy goes through memory): of several to one place, the last stays."""
     out = x.copy()
-    at = places(index, dim)
-    out[at] = source[tuple([slice(0, n) for n in index.shape])]
+    at = places(np.asarray(index, order="C"), dim)
+    out[at] = np.asarray(source[tuple([slice(0, n) for n in index.shape])], order="C")
     return out
 
 
@@ -63,7 +64,7 @@ def last_scattered(index, *, dim, size):
     """Of several places that scatter to one element, the one whose value stays there."""
     shape = (*index.shape[:dim], size, *index.shape[dim + 1 :])
     who, mine = np.zeros(shape, np.int64), np.arange(index.size).reshape(index.shape)
-    at = places(index, dim)
+    at = places(np.asarray(index, order="C"), dim)
     who[at] = mine
     return who[at] == mine
 

@@ -18,8 +18,9 @@ ARRAY = "array"  # stands in an index for the next integer array among the input
 
 
 def filled(index: tuple, arrays: tuple) -> tuple:
-    """The index with the arrays in their places."""
-    rest = iter(arrays)
+    """The index with the arrays in their places, in C order: NumPy goes through them as they lie in memory, and of several
+    values for one element the last stays."""
+    rest = iter([np.asarray(a, order="C") for a in arrays])
     return tuple([next(rest) if type(i) is str else i for i in index])
 
 
@@ -42,12 +43,12 @@ def add_at(g, *arrays, index, shape):
 
 def put(x, value, *arrays, index):
     out = x.copy()
-    out[filled(index, arrays)] = value
+    out[filled(index, arrays)] = np.asarray(value, order="C")
     return out
 
 
 def put_in_place(x, value, *arrays, index):
-    x[filled(index, arrays)] = value
+    x[filled(index, arrays)] = np.asarray(value, order="C")
     return ()
 
 

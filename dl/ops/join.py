@@ -4,7 +4,7 @@ import numpy as np
 
 from dl.ops.base import as_array, as_tensor, cast
 from dl.ops.elementwise import where
-from dl.ops.shape import dim_of, dims_of, expand, permute, reshape, sizes, unsqueeze
+from dl.ops.shape import clone, dim_of, dims_of, expand, permute, reshape, sizes, unsqueeze
 from dl.primitive import Primitive
 from dl.tape import apply
 from dl.tensor import Tensor
@@ -172,12 +172,13 @@ def roll(x, shifts, dims=None) -> Tensor:
     x = as_tensor(x)
     if dims is None:
         return reshape(roll(reshape(x, -1), shifts, 0), x.shape)
-    shifts = (shifts,) if isinstance(shifts, (int, np.integer)) else tuple(shifts)
+    shifts, moved = (shifts,) if isinstance(shifts, (int, np.integer)) else tuple(shifts), False
     for shift, d in zip(shifts, dims_of(dims, x.ndim, "roll"), strict=True):
         n = x.shape[d]
         k = int(shift) % n if n else 0
         x = cat([part(x, d, n - k, n), part(x, d, 0, n - k)], d) if k else x
-    return x
+        moved = moved or bool(k)
+    return x if moved else clone(x)
 
 
 def pad(x, pad, mode: str = "constant", value: float = 0.0) -> Tensor:
@@ -204,7 +205,7 @@ def pad_dims(x: Tensor, widths, mode: str = "constant", value: float = 0.0) -> T
         x, widths = x[tuple(inside)], [(max(0, low), max(0, high)) for low, high in widths]
     if mode == "constant":
         attrs = {"widths": tuple(map(tuple, widths)), "value": value}
-        return apply(PAD, (x,), attrs) if any(map(any, widths)) else x
+        return apply(PAD, (x,), attrs) if any(map(any, widths)) else clone(x)
     from dl.ops.index import index_select
 
     for d, (low, high) in enumerate(widths):
@@ -213,7 +214,7 @@ def pad_dims(x: Tensor, widths, mode: str = "constant", value: float = 0.0) -> T
             if not n or (mode == "reflect" and max(low, high) >= n):
                 raise ValueError(f"pad: mode {mode!r} cannot pad dim {d} of size {n} by {low} and {high}")
             x = index_select(x, d, Tensor(np.pad(np.arange(n), (low, high), PAD_MODES[mode])))
-    return x
+    return x if any(map(any, widths)) else clone(x)
 
 
 def repeat(x, *counts) -> Tensor:
@@ -225,7 +226,12 @@ def repeat(x, *counts) -> Tensor:
     shape = (1,) * lead + x.shape
     apart = [k for n in shape for k in (1, n)]
     whole = [k for c, n in zip(counts, shape, strict=True) for k in (c, n)]
-    return reshape(expand(reshape(x, apart), whole), [c * n for c, n in zip(counts, shape, strict=True)])
+    return copied(reshape(expand(reshape(x, apart), whole), [c * n for c, n in zip(counts, shape, strict=True)]), x)
+
+
+def copied(t: Tensor, x: Tensor) -> Tensor:
+    """t, with memory of its own where it is x or a view of it: what repeats and pads may be changed in place."""
+    return clone(t) if t is x or t.array.base is not None else t
 
 
 def tile(x, *counts) -> Tensor:
@@ -242,7 +248,8 @@ def repeat_interleave(x, repeats, dim: int | None = None) -> Tensor:
     d = dim_of(dim, x.ndim, "repeat_interleave")
     if isinstance(repeats, (int, np.integer)):
         shape = (*x.shape[: d + 1], int(repeats), *x.shape[d + 1 :])
-        return reshape(expand(unsqueeze(x, d + 1), shape), (*shape[:d], shape[d] * shape[d + 1], *shape[d + 2 :]))
+        wide = expand(unsqueeze(x, d + 1), shape)
+        return copied(reshape(wide, (*shape[:d], shape[d] * shape[d + 1], *shape[d + 2 :])), x)
     from dl.ops.index import index_select
 
     counts = np.broadcast_to(np.asarray(repeats), x.shape[d])

@@ -1,8 +1,10 @@
 """Products of matrices and vectors: matmul, linear and their kin."""
 
+from math import prod
+
 import numpy as np
 
-from dl.kernel import Kernel
+from dl.kernel import Kernel, in_c
 from dl.matmul_kernels import gemm
 from dl.ops.base import as_tensor, cast, floating, pair, sum_to
 from dl.primitive import Primitive
@@ -13,6 +15,12 @@ from dl.tensor import Tensor, int64
 def flipped(x: Tensor) -> Tensor:
     """x^T of the last two axes, a view."""
     return x.transpose(-2, -1)
+
+
+def tall(t: Tensor) -> Tensor:
+    """(..., n, k) as one matrix; k may be 0, so that -1 would not say how many rows there are."""
+    shape = t.array.shape
+    return t.reshape(prod(shape[:-1]), shape[-1])
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
@@ -26,7 +34,7 @@ def matmul_rule(needs, g, out, a, b):
         da = sum_to(product(g, flipped(b)), a.shape)
     if needs[1]:
         if b.ndim == 2 and a.ndim > 2:
-            a, g = a.reshape(-1, a.shape[-1]), g.reshape(-1, g.shape[-1])
+            a, g = tall(a), tall(g)
         db = sum_to(product(flipped(a), g), b.shape)
     return da, db
 
@@ -95,8 +103,8 @@ def linear_twin(x, w, b):
 
 def linear_rule(needs, g, out, x, w, b):
     dx = product(g, w) if needs[0] else None
-    flat = g if g.ndim == 2 else g.reshape(-1, g.shape[-1])
-    dw = apply(LINEAR_WEIGHT, (flat, x if x.ndim == 2 else x.reshape(-1, x.shape[-1]))) if needs[1] else None
+    flat = g if g.ndim == 2 else tall(g)
+    dw = apply(LINEAR_WEIGHT, (flat, x if x.ndim == 2 else tall(x))) if needs[1] else None
     return dx, dw, flat.sum(0) if needs[2] else None
 
 
@@ -139,6 +147,7 @@ LINEAR_WEIGHT = Primitive(
         twin=lambda g, x: gemm.twin(g.T, x),
         numbers=gemm.numbers,
         views=lambda g, x: (g.T, x),
+        direct=in_c("linear_weight"),
     ),
     vjp=weight_rule,
     jvp=weight_jvp,
@@ -153,6 +162,7 @@ LINEAR = Primitive(
         twin=linear_twin,
         numbers=gemm.numbers,
         views=lambda x, w, b: (x, w.T, b),
+        direct=in_c("linear"),
     ),
     vjp=linear_rule,
     jvp=linear_jvp,
@@ -182,7 +192,11 @@ def linear(x, weight, bias=None) -> Tensor:
 def converted_linear(x, weight, bias) -> Tensor:
     """linear for what has yet to become tensors of one dtype, for vectors x, and for what does not fit."""
     x, weight = pair(floating(x), weight)
-    bias = None if bias is None else as_tensor(bias, x.dtype)
+    if isinstance(bias, Tensor):
+        x, bias = pair(x, bias)
+        weight = cast(weight, x.dtype)
+    elif bias is not None:
+        bias = as_tensor(bias, x.dtype)
     shape = weight.shape
     fits = len(shape) == 2 and x.ndim > 0 and x.shape[-1] == shape[1] and (bias is None or bias.shape == shape[:1])
     if not fits:

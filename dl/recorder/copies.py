@@ -15,7 +15,8 @@ def part(operand: Operand, view) -> Operand:
     size = operand.dtype.itemsize
     strides = tuple(s * size for s in operand.strides)
     if not operand.size:
-        return replace(operand, shape=view(np.empty(operand.shape, operand.dtype)).shape)
+        shape = view(np.empty(operand.shape, operand.dtype)).shape
+        return replace(operand, shape=shape, strides=contiguous(shape))
     lo, hi = operand.extent()
     ghost = np.ndarray(operand.shape, operand.dtype, np.empty(hi - lo, np.uint8), operand.offset - lo, strides)
     seen = view(ghost)

@@ -15,6 +15,7 @@ from dl.tensor import CONSTANT, Tensor
 from dl.trace import Trace, recording
 
 MOST_RECORDINGS = 64
+REPORTING = ("take", "index_add", "gather", "scatter_add")  # their second result says whether an index was wrong
 
 
 @dataclass(eq=False)
@@ -29,6 +30,8 @@ class Recording:
     before: list[tuple[Tensor, Tensor | None]]  # gradients that must be there at the start
     after: list[tuple[Tensor, Tensor | None]]  # gradients that are there at the end
     mutated: list[Tensor]  # tensors from outside that it writes into
+    modes: list  # modules that ran, and whether they were training
+    statuses: list[tuple[np.ndarray, str]]  # what index kernels report
     hastened: bool = False
 
     @property
@@ -36,11 +39,22 @@ class Recording:
         """It returns one tensor or a tuple of several, and nothing in it calls Python."""
         kind = self.tree if self.tree is LEAF else self.tree[0]
         flat = kind is LEAF or (kind is tuple and len(self.statics) > 1 and self.tree[1] == (LEAF,) * len(self.statics))
-        return flat and self.built is not None and all(m.kind != "python" for m in self.built.instructions)
+        return flat and not self.statuses and self.built is not None and all(m.kind != "python" for m in self.built.instructions)
 
     def valid(self) -> bool:
-        """Parameters still have the arrays of the recording, and gradients are there or absent as they were."""
+        """Modules, parameters and gradients are as they were: the mode, the arrays, there or absent."""
+        if any(module.training is not mode for module, mode in self.modes):
+            return False
         return all(t.array is a for t, a in self.outside) and all(t._grad is g for t, g in self.before)
+
+    def check_indices(self):
+        """IndexError where an index kernel says that it met an index out of range."""
+        for status, name in self.statuses:
+            if status:
+                raise IndexError(
+                    f"{name}: in a function recorded by dl.jit, index number {int(status) - 1} (counted through the flat "
+                    "index tensor) is out of range"
+                )
 
 
 class Jit:
@@ -70,6 +84,7 @@ class Jit:
     def replay(self, recording: Recording, arrays, as_numpy: bool):
         values = recording.run(*arrays)
         values = (values,) if isinstance(values, np.ndarray) else values or ()
+        recording.check_indices()
         for leaf, g in recording.after:
             if leaf._grad is not g:
                 set_grad(leaf, g, False)
@@ -108,7 +123,8 @@ class Jit:
         arrays = [t.array for t in outs if isinstance(t, Tensor)]
         statics = [None if isinstance(t, Tensor) else (t,) for t in outs]
         after = [(leaf, leaf._grad) for leaf in trace.touched.values()]
-        persistent = [g.array for _, g in after if g is not None]
+        statuses = [(o[1].array, p.name) for p, _, _, o in trace.steps if p.name in REPORTING]
+        persistent = [g.array for _, g in after if g is not None] + [a for a, _ in statuses]
         if _kernels is None:
             built, run = None, replay_in_numpy(trace, arrays)
         else:
@@ -121,7 +137,8 @@ class Jit:
                 if t is not None and id(t.array) not in produced and t._changed is not CONSTANT:
                     outside[id(t)] = (t, t.array)
         before, seen, written = trace.expected, list(outside.values()), list(mutated.values())
-        return Recording(run, built, out_tree, statics, seen, before, after, written)
+        modes = list({id(m): (m, mode) for m, mode in trace.modes}.values())
+        return Recording(run, built, out_tree, statics, seen, before, after, written, modes, statuses)
 
 
 def rebuild(recording: Recording, values, as_numpy: bool):
