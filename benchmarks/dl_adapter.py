@@ -3,7 +3,6 @@
 from functools import partial
 from itertools import pairwise
 
-import fma_peak
 import numpy as np
 from dl_cases import BETAS, EPS, LR, Peer, states, weights_for
 
@@ -160,9 +159,6 @@ class Adapter(Peer):
 
         yield "dl gemm", products, times
         yield "dl gemm, one call", partial(gemm, *data, None)
-        if self.threads == 1:
-            run, done = fma_peak.probe(dl.backend())
-            yield "FMA peak", run, done / flops
 
     def lqr(self, p: dict, data):
         def layer(*given):

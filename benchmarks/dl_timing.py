@@ -25,6 +25,7 @@ PEERS = {
     "jax": ("peers_jax", "Jax"),
     "jax without async dispatch": ("peers_jax", "JaxAtOnce"),
     "numpy": ("peers_numpy", "Numpy"),
+    "peak": ("fma_peak", "Peak"),
 }
 VALUES = 4  # of the first results, which must agree between frameworks
 BLOCK = 1e-3  # [s] of calls that are timed together

@@ -6,6 +6,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from dl_cases import Peer
+
+import dl
+
 SOURCE = """
 typedef float Vector __attribute__((vector_size(BYTES)));
 #define EACH(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
@@ -51,3 +56,18 @@ def probe(backend: str) -> tuple[Callable[[], float], float]:
         run = ctypes.CDLL(str(library)).multiply_add
     run.argtypes, run.restype = [ctypes.c_long, ctypes.c_float, ctypes.c_float], ctypes.c_float
     return lambda: run(ROUNDS, 0.5, 1.0), 2.0 * ROUNDS * CHAINS * width / 4
+
+
+class Peak(Peer):
+    """The time that a product would take if the processor did nothing but multiply and add, on one thread."""
+
+    def info(self) -> dict:
+        return {}
+
+    def value(self, result) -> np.ndarray:
+        return np.full(4, result)
+
+    def gemm(self, p: dict, data):
+        if self.threads == 1:
+            run, done = probe(dl.backend())
+            yield "FMA peak", run, done / (2 * p["m"] * p["n"] * p["k"])

@@ -7,7 +7,7 @@ import numpy as np
 
 from dl.primitive import Primitive
 from dl.tape import Node, alias, key, latest, rewritten, set_grad, settle, state
-from dl.tensor import Tensor
+from dl.tensor import CONSTANT, Tensor
 
 
 def check_unchanged(node: Node):
@@ -261,7 +261,7 @@ def seed(output: Tensor, gradient: Tensor | None) -> Tensor:
                 f"backward: a tensor of shape {list(output.shape)} needs the gradient to start from; reduce it to a "
                 "scalar (.sum(), .mean()) or pass a gradient of its shape"
             )
-        return Tensor(np.ones(output.shape, output.dtype))
+        return Tensor(np.ones(output.shape, output.dtype), CONSTANT)
     if gradient.shape != output.shape or gradient.dtype != output.dtype:
         raise ValueError(
             f"backward: wanted a gradient of shape {list(output.shape)}, {output.dtype}, got {list(gradient.shape)}, "

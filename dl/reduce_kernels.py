@@ -1,4 +1,4 @@
-"""The reductions and the strided copy. dim is a tuple of dims counted from the front; sizes and names are checked above."""
+"""The reductions and the strided copy. dim is a tuple of dims counted from the front; who calls has checked it."""
 
 import numpy as np
 

@@ -2,6 +2,7 @@
 
 import threading
 from bisect import bisect_right
+from collections.abc import Callable
 from functools import wraps
 from itertools import count
 from operator import itemgetter
@@ -22,8 +23,11 @@ NO_ATTRS: dict = {}
 class State(threading.local):
     """What the current thread is doing: grad says whether the tape records, traces are the listeners (dl.trace)."""
 
-    grad = True
-    traces: tuple = ()
+    grad: bool
+    traces: tuple
+
+    def __init__(self):
+        self.grad, self.traces = True, ()
 
 
 state = State()
@@ -55,7 +59,7 @@ class Node:
         return tensor
 
 
-def apply(p: Primitive, inputs: Any, attrs: dict = NO_ATTRS) -> Any:
+def apply_anything(p: Primitive, inputs: Any, attrs: dict = NO_ATTRS) -> Any:
     """Run p on Tensors (None: an absent optional input) and record it where somebody wants to know."""
     if p.stateful or p.mutates:
         drawn = before(p, inputs, attrs)
@@ -100,6 +104,13 @@ def several(p: Primitive, inputs: tuple, attrs: dict, arrays: tuple) -> tuple[Te
     for trace in state.traces:
         trace.add(p, inputs, attrs, outs)
     return outs
+
+
+apply: Callable = apply_anything  # in C for everyday calls: no listeners, no in-place changes, no random numbers
+wrap: Callable = Tensor
+if _kernels is not None:
+    apply = _kernels.Tape(Tensor, Node, state, clock, rewritten, apply_anything, several, NO_ATTRS)
+    wrap = apply.wrap
 
 
 def record(p: Primitive, inputs: tuple, attrs: dict, outs: tuple):

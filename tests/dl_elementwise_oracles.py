@@ -23,7 +23,7 @@ def erf_series(x):
 
 
 def erfcx_fraction(x):
-    """erfc(x) e^(x^2) for x >= 2: Laplace's continued fraction 1 / (x + (1/2) / (x + 1 / (x + (3/2) / ...))) / sqrt(pi)."""
+    """erfc(x) e^(x^2) for x >= 2: Laplace's continued fraction 1 / (x + 1/2 / (x + 1 / (x + 3/2 / ...))) / sqrt(pi)."""
     f = x
     for n in range(160, 0, -1):
         f = x + (n * HALF) / f

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.special as sp
 from dl_table_cases import BINARY, UNARY
 
 import dl
@@ -39,7 +40,11 @@ class Op:
 OPS: dict[str, Op] = {}
 
 
-def pick(kinds: str = "f", least: int = 0, most: int = 9, ok: Callable = lambda a: True, **attrs) -> Callable:
+def anything(a: np.ndarray) -> bool:
+    return True
+
+
+def pick(kinds: str = "f", least: int = 0, most: int = 9, ok: Callable = anything, **attrs) -> Callable:
     """The proposal of one value; attributes may be functions of (draw, array)."""
 
     def propose(draw):
@@ -49,14 +54,35 @@ def pick(kinds: str = "f", least: int = 0, most: int = 9, ok: Callable = lambda 
     return propose
 
 
-def two(kinds: str = "f", other: str | None = None, **attrs) -> Callable:
+def two(kinds: str = "f", other: str | None = None, ok: Callable = anything, **attrs) -> Callable:
     """The proposal of two values that broadcast."""
 
     def propose(draw):
-        i = draw.pick(kinds)
-        return (i, draw.fitting(i, other or kinds)), {k: v(draw, None) if callable(v) else v for k, v in attrs.items()}
+        i = draw.pick(kinds, ok=ok)
+        j = draw.fitting(i, other or kinds)
+        if not ok(draw.array(j)):
+            raise Rejected
+        return (i, j), {k: v(draw, None) if callable(v) else v for k, v in attrs.items()}
 
     return propose
+
+
+def gelu_tanh(x):
+    """x s(2 u), the same as x (1 + tanh u) / 2 without its cancellation."""
+    return x * sp.expit(2 * ROOT * (x + 0.044715 * x**3))
+
+
+def gelu_tanh_grad(x):
+    u = 2 * ROOT * (x + 0.044715 * x**3)
+    return sp.expit(u) * (1 + x * sp.expit(-u) * 2 * ROOT * (1 + 3 * 0.044715 * x * x))
+
+
+ROOT = float(np.sqrt(2 / np.pi))
+TWINS = {"gelu_tanh": gelu_tanh, "gelu_tanh_grad": gelu_tanh_grad, "rsqrt": lambda x: 1 / np.sqrt(x)}
+DOMAINS = {
+    "pow": lambda a: np.isfinite(a).all(),  # NumPy's own float32 of (-inf)^0.5 depends on where it is in the array
+    "atan2": lambda a: (a != 0).all(),  # the sign of a zero decides between pi and -pi
+}
 
 
 def elementwise():
@@ -65,12 +91,13 @@ def elementwise():
     for row, f, oracle, *_ in UNARY:
         if row not in shared and not row.startswith("to_"):
             name = f"{row}_{sum(n.startswith(row + '_') for n in OPS)}"
+            oracle = TWINS.get(row, oracle)
             calm = row.split("_")[0] in ("gelu", "silu", "mish")  # at infinity x * 0 is NaN, the limit is not
-            ok = (lambda a: not np.isinf(a).any()) if calm else (lambda a: True)
+            ok = (lambda a: not np.isinf(a).any()) if calm else anything
             OPS[name] = Op(f, rounded(oracle), pick("f", ok=ok), 0.35)
     for row, f, oracle, *_ in BINARY:
         name = f"two_{row}_{sum(n.startswith('two_' + row + '_') for n in OPS)}"
-        OPS[name] = Op(f, rounded(oracle), two("f"), 0.5)
+        OPS[name] = Op(f, rounded(oracle), two("f", ok=DOMAINS.get(row, anything)), 0.5)
 
 
 def rounded(oracle: Callable) -> Callable:
@@ -120,7 +147,6 @@ for n, f, twin in (
     ("int_relu", dl.relu, lambda x: np.maximum(x, 0)),
 ):  # fmt: skip
     OPS[n] = Op(f, twin, pick("i"), 0.3)
-OPS["rsqrt_0"] = Op(dl.rsqrt, lambda x: 1 / np.sqrt(x), pick("f"), 0.35)  # the law's twin, a power, is 0 at -inf
 OPS["div_number"] = Op(lambda x, s: x / s, lambda x, s: x / s, pick("f", s=positive))
 OPS["number_div"] = Op(lambda x, s: s / x, lambda x, s: s / x, pick("f", s=positive))
 OPS["pow_number"] = Op(lambda x, s: x**s, lambda x, s: x**s, pick("f", s=lambda d, _: d.choice((2, 3, 0.5, -1, 1.5))))
@@ -293,7 +319,7 @@ REDUCED = {
 for n, (f, twin, kinds, ok, weight) in REDUCED.items():
     OPS[n] = Op(
         lambda x, d, k, f=f: f(x, dim=d, keepdim=k), lambda x, d, k, f=twin: f(x, axis=axes(d), keepdims=k),
-        pick(kinds, ok=ok or (lambda a: True), d=dims, k=keep), weight,
+        pick(kinds, ok=ok or anything, d=dims, k=keep), weight,
     )  # fmt: skip
 one = lambda draw, a: draw.dim(a)  # noqa: E731
 
@@ -331,7 +357,7 @@ ALONG = {
     "median": (lambda x, d: dl.median(x, d).values, lambda x, d: np.sort(x, d).take((x.shape[d] - 1) // 2, d), "fi", full, 0.5),
 }  # fmt: skip
 for n, (f, twin, kinds, ok, weight) in ALONG.items():
-    OPS[n] = Op(f, twin, pick(kinds, 1, ok=ok or (lambda a: True), d=one), weight)
+    OPS[n] = Op(f, twin, pick(kinds, 1, ok=ok or anything, d=one), weight)
 OPS["topk"] = Op(
     lambda x, k, d, largest: dl.topk(x, k, d, largest).values,
     lambda x, k, d, largest: picked(x, kth(x, k, d, largest), d), propose_topk, 0.7,

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.skipif(K is None, reason="the C extension was not built
 TABLE = K.micro_ops() if K else {}
 DTYPES = [np.dtype(t) for t in (np.float32, np.float64, np.int64, np.bool_)]
 F32, F64, I64, BOOL = range(4)
-SHAPES = [(), (1,), (7,), (1000,), (2500,), (0, 3), (50, 6), (3, 700), (4, 5, 33), (2, 3, 1, 129), (40, 130), (9, 64, 16)]
+SHAPES = [(), (1,), (7,), (1000,), (2500,), (0, 3), (50, 6), (3, 700), (4, 5, 33), (2, 3, 1, 129), (40, 130)]
 
 
 @pytest.fixture(params=K.isas() if K else [])
@@ -26,7 +26,13 @@ def broadcast_input(rng, shape, dtype):
     """Values of a shape that broadcasts to this one, in some layout."""
     mine = tuple(1 if rng.random() < 0.25 else n for n in shape)
     mine = mine[int(rng.integers(0, len(mine) + 1)) :] if rng.random() < 0.3 else mine
-    x = rng.integers(-5, 6, mine) if dtype == I64 else rng.random(mine) < 0.5 if dtype == BOOL else rng.normal(size=mine)
+    x = (
+        rng.integers(-5, 6, mine)
+        if dtype == I64
+        else rng.normal(size=mine)
+        if dtype != BOOL
+        else rng.random(mine) < 0.5
+    )
     layout = LAYOUTS[rng.choice(list(LAYOUTS))]
     return np.broadcast_to(layout(np.asarray(x, DTYPES[dtype])), shape)
 
@@ -36,7 +42,7 @@ def random_ops(rng, dtypes, fixed, count):
     ops, names = [], list(TABLE)
     while len(ops) < count:
         name = str(rng.choice(names))
-        code, arity, results = TABLE[name]
+        _, arity, results = TABLE[name]
         dtype = int(rng.choice(list(dtypes.values())))
         of = {t: [r for r, d in dtypes.items() if d == t] for t in range(4)}
         wanted = [BOOL, dtype, dtype] if name == "where" else [dtype] * arity
@@ -66,14 +72,15 @@ def program(n_out, n_in, constants, ops, stores):
 def random_case(rng, shape):
     kinds = [int(t) for t in rng.integers(0, 4, rng.integers(1, 5))]
     inputs = [broadcast_input(rng, shape, t) for t in kinds]
-    constants = [(round(float(rng.normal()), 3) if t < I64 else 3.0 if t == I64 else 1.0, int(t)) for t in rng.integers(0, 4, 2)]
+    constants = [({I64: 3.0, BOOL: 1.0}.get(int(t), rng.normal()), int(t)) for t in rng.integers(0, 4, 2)]
     fixed = len(inputs) + len(constants)
     dtypes = dict(enumerate([*kinds, *[t for _, t in constants]]))
     ops = random_ops(rng, dtypes, fixed, int(rng.integers(1, 14)))
     stores = [int(r) for r in rng.choice(list(dtypes), int(rng.integers(1, 4)))]
     values = [np.broadcast_to(np.asarray(v, DTYPES[t]), shape) for v, t in constants]
-    expected = one_by_one([*inputs, *values], ops)
-    return inputs, constants, ops, stores, [np.broadcast_to(expected[r], shape) for r in stores], [dtypes[r] for r in stores]
+    registers = one_by_one([*inputs, *values], ops)
+    expected = [np.broadcast_to(registers[r], shape) for r in stores]
+    return inputs, constants, ops, stores, expected, [dtypes[r] for r in stores]
 
 
 def same(got, wanted):

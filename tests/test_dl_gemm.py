@@ -49,9 +49,10 @@ LAYOUTS = {
 
 def assert_right(c, a, b, bias=None):
     """|c - a b - bias| <= 2 (k + 2) eps (|a| |b| + |bias|): sums in any order, twice where NumPy's is no more exact."""
-    a, b, bias = (np.float64(0) if x is None else x.astype(np.float64) for x in (a, b, bias))
-    bound = 2 * (a.shape[-1] + 2) * np.finfo(c.dtype).eps * (np.abs(a) @ np.abs(b) + np.abs(bias))
-    wanted = a @ b + bias
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    offset = np.zeros(1) if bias is None else bias.astype(np.float64)
+    bound = 2 * (a.shape[-1] + 2) * np.finfo(c.dtype).eps * (np.abs(a) @ np.abs(b) + np.abs(offset))
+    wanted = a @ b + offset
     assert c.shape == wanted.shape
     assert np.all(np.abs(c - wanted) <= bound)
 

@@ -333,3 +333,11 @@ def test_a_planned_elementwise_program_equals_the_call(shape, nt):
         first, second = program(np.asarray(x), np.asarray(y))
         assert first.tobytes() == expected.tobytes()
         np.testing.assert_array_equal(second, ((first + y) * first + 0.5) * y)
+
+
+def test_teams_of_changing_size():
+    x = np.arange(float(N))
+    programs = {nt: chain(4, nt=nt, rounds=3) for nt in range(2, 8)}
+    expected = one_by_one(x, 4, rounds=3).tobytes()
+    for nt in np.random.default_rng(0).integers(2, 8, size=200):
+        assert programs[nt](x).tobytes() == expected

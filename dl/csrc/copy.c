@@ -1,5 +1,6 @@
-/* "copy": args = (out, in) of one shape, any strides and dtypes (cast as NumPy's astype; NaN and what int64 does not hold
- * become its smallest number); they must not overlap. "fill": args = (out), floats = (value), or ints = (value) if int64. */
+/* "copy": args = (out, in) of one shape, any strides and dtypes (cast as NumPy's astype; NaN and what int64 does not
+ * hold become its smallest number); they must not overlap. "fill": args = (out), floats = (value), or ints = (value)
+ * if int64. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -25,30 +25,41 @@ static void plan(const Call *call, void *memory) {
   if (p->n == 1) set_slots(p, p->slots, p->scratch);
 }
 
-/* one operation on contiguous arrays needs no plan */
+/* one operation on contiguous arrays and single numbers needs no plan */
+static int is_number(const Array *a) {
+  for (int d = 0; d < a->ndim; d++)
+    if (a->stride[d] != 0 && a->shape[d] != 1) return 0;
+  return 1;
+}
+
 static const Micro *single(const Call *call) {
   const int64_t *i = call->ints;
   if (i[0] != 1 || i[2] != 0 || i[3] != 1 || i[4 + OP_INTS] != i[4 + DST]) return NULL;
   for (int k = 0; k < call->n_args; k++)
-    if (!array_contiguous(&call->args[k])) return NULL;
+    if (!array_contiguous(&call->args[k]) && (k == 0 || !is_number(&call->args[k]))) return NULL;
   return &micro[i[4 + CODE]];
 }
 
 static void run_single(const Call *call, const Micro *m, const Team *team) {
-  enum { CHUNK = 2048 };
+  enum { CHUNK = 1024 };
+  _Alignas(64) char same[3][CHUNK * 8];
   const int64_t *op = call->ints + 4;
-  const char *operands[3] = {NULL, NULL, NULL};
-  int64_t begin, end, bytes[3] = {0, 0, 0};
+  char *out = call->args[0].data;
+  const char *from[3] = {out, out, out};
+  int64_t begin, end, bytes[3] = {0, 0, 0}, n = array_size(&call->args[0]);
+  team_split(team, n, 256, &begin, &end);
   for (int k = 0; k < m->arity; k++) {
     const Array *a = &call->args[1 + op[A + k]];
-    operands[k] = a->data, bytes[k] = dtype_size[a->dtype];
+    from[k] = a->data, bytes[k] = dtype_size[a->dtype];
+    if (n > 1 && is_number(a)) {
+      fill_run(same[k], from[k], n < CHUNK ? n : CHUNK, (int)bytes[k]);
+      from[k] = same[k], bytes[k] = 0;
+    }
   }
   int size = dtype_size[call->args[0].dtype];
-  char *out = call->args[0].data;
-  team_split(team, array_size(&call->args[0]), 256, &begin, &end);
   for (int64_t i = begin; i < end; i += CHUNK)
-    m->loop[op[DTYPE]](out + i * size, operands[0] + i * bytes[0], operands[1] + i * bytes[1],
-                       operands[2] + i * bytes[2], end - i < CHUNK ? end - i : CHUNK);
+    m->loop[op[DTYPE]](out + i * size, from[0] + i * bytes[0], from[1] + i * bytes[1], from[2] + i * bytes[2],
+                       end - i < CHUNK ? end - i : CHUNK);
 }
 
 static size_t workspace(const Call *call, int nt) {

@@ -1,5 +1,5 @@
-/* The loops of the micro-operations and their table: loop(dst, a, b, c, n) on n contiguous elements; dst may be one of the
- * operands. Names and codes are in micro_ops. */
+/* The loops of the micro-operations and their table: loop(dst, a, b, c, n) on n contiguous elements; dst may be one
+ * of the operands. Names and codes are in micro_ops. */
 #ifndef MICRO_H
 #define MICRO_H
 #include "fused.h"
@@ -7,8 +7,12 @@
 
 typedef void (*Loop)(void *d, const void *a, const void *b, const void *c, int64_t n);
 
-/* ivdep: element i of the result never touches element j of an operand */
+/* element i of the result never touches element j of an operand */
+#ifdef __clang__
+#define EACH(n) _Pragma("clang loop vectorize(assume_safety)") for (int64_t i = 0; i < (n); i++)
+#else
 #define EACH(n) _Pragma("GCC ivdep") for (int64_t i = 0; i < (n); i++)
+#endif
 #define LOOP(op) DL_PASTE(loop_##op, S)
 
 #define UNARY(op, R, value)                                                                      \

@@ -1,6 +1,6 @@
-/* Reductions: sum, prod, max, min, any, all, argmax, argmin over the dimensions in ints (not negative, each once). args =
- * (out, in): out has the remaining dimensions. Sums of float32 and float64 are compensated between blocks of 1024 elements
- * or 128 rows, in which no lane adds up more than 16 numbers one after another. */
+/* Reductions: sum, prod, max, min, any, all, argmax, argmin over the dimensions in ints (not negative, each once).
+ * args = (out, in): out has the remaining dimensions. Sums of float32 and float64 are compensated between blocks of
+ * 1024 elements or 128 rows, in which no lane adds up more than 16 numbers one after another. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +17,8 @@ typedef struct {
   int8_t result[4], ordered, nonempty;
 } Kind;
 
-#define BY_DTYPE(name, bool_name) {&reducer_##name##_f32, &reducer_##name##_f64, &reducer_##name##_i64, &reducer_##bool_name}
+#define BY_DTYPE(name, bool_name) \
+  {&reducer_##name##_f32, &reducer_##name##_f64, &reducer_##name##_i64, &reducer_##bool_name}
 #define SAME_DTYPE {DL_F32, DL_F64, DL_I64, DL_BOOL}
 #define INT_FOR_BOOL {DL_F32, DL_F64, DL_I64, DL_I64}
 #define ALL_BOOL {DL_BOOL, DL_BOOL, DL_BOOL, DL_BOOL}

@@ -1,7 +1,8 @@
-/* Elementary functions of float and double, name_f32 and name_f64. Edge cases are C99's; denormals are neither flushed nor
- * rounded twice. Largest error in units of the last place over all magnitudes (tests/test_dl_elementwise_kernels.py reads
- * this table and holds it against long double); for derivatives of activations, which cross zero, in units of 2^-24 and
- * 2^-53. Beyond TRIG_LIMIT sin, cos and tan are libm's, and pow of double always is.
+/* Elementary functions of float and double, name_f32 and name_f64. Edge cases are C99's; denormals are neither
+ * flushed nor rounded twice. Largest error in units of the last place over all magnitudes
+ * (tests/test_dl_elementwise_kernels.py reads this table and holds it against long double); for derivatives of
+ * activations, which cross zero, in units of 2^-24 and 2^-53. Beyond TRIG_LIMIT sin, cos and tan are libm's, and pow
+ * of double always is.
  *
  *   name        float  double        name            float  double
  *   exp         1.1    1.1           asinh           0.6    1.9

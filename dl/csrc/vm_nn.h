@@ -1,4 +1,5 @@
-/* What the activations of both dtypes are made of where the dtypes differ; then the activations, twice from vm_nn.inc. */
+/* What the activations of both dtypes are made of where the dtypes differ; then the activations, twice from
+ * vm_nn.inc. */
 #ifndef VM_NN_H
 #define VM_NN_H
 #include "vm_erf.h"

@@ -234,9 +234,10 @@ def logaddexp(x, y) -> Tensor:
 
 
 def xlogy(x, y) -> Tensor:
-    """x log(y), 0 where x = 0 (whatever y is)."""
+    """x log(y), 0 where x = 0 (unless y is NaN)."""
     x, y = floats(x, y)
-    return where(x == 0, 0.0, x * log(where(x == 0, 1.0, y)))
+    zero = (x == 0) & (y == y)
+    return where(zero, 0.0, x * log(where(zero, 1.0, y)))
 
 
 def sinc(x) -> Tensor:

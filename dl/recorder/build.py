@@ -6,10 +6,12 @@ import numpy as np
 
 from dl.kernel import _kernels
 from dl.recorder.absorb import absorb
+from dl.recorder.common import share
 from dl.recorder.fold import fold
 from dl.recorder.fuse import CODES, fuse
 from dl.recorder.lower import Instruction, lower
 from dl.recorder.memory import Memory, Operand
+from dl.recorder.phases import MOST, phases
 from dl.recorder.plan import barriers, place
 from dl.recorder.schedule import drop_dead, schedule
 from dl.recorder.split import split
@@ -27,10 +29,11 @@ class Built:
     instructions: list[Instruction]
     arena_bytes: int
     unfused: int  # instructions before fusion
+    threads: int
 
 
-def build(trace: Trace, outputs: list[np.ndarray], persistent: list[np.ndarray], threads: int) -> Built:
-    """Compile a trace.
+def build(trace: Trace, outputs: list[np.ndarray], persistent: list[np.ndarray], threads: int) -> list[Built]:
+    """Compile a trace: for all threads and for one, or only for one where there is little to share.
 
     outputs: arrays to be copied out after each replay; persistent: arrays that must hold their values after it
     (gradients of parameters).
@@ -43,15 +46,24 @@ def build(trace: Trace, outputs: list[np.ndarray], persistent: list[np.ndarray],
     for array in persistent:
         memory.roots[memory.root(array, "outside")].kind = "persistent"
     needed = {o.root for o in results}
-    program = absorb(drop_dead(fold(program, memory), memory, needed), memory, needed)
+    program = share(fold(program, memory), memory, needed)
+    program = absorb(drop_dead(program, memory, needed), memory, needed)
     unfused = len(program)
     program = fused(schedule(program), memory, needed)
-    nt = threads if sum(map(nanoseconds, program)) > TOGETHER else 1
+    shared = threads > 1 and sum(map(nanoseconds, program)) > TOGETHER
+    parts = (trace, memory, results, needed, unfused)
+    return [assemble(program, *parts, nt) for nt in ((threads, 1) if shared else (1,))]
+
+
+def assemble(program, trace: Trace, memory: Memory, results, needed: set[int], unfused: int, nt: int) -> Built:
+    """The program for a number of threads: who does what, in which order, in which memory."""
     program = split(program, nt)
-    offsets, size = place(program, memory, needed)
+    grouped = phases(program) if nt > 1 and len(program) <= MOST else [[m] for m in program]
+    program = [m for group in grouped for m in group]
+    offsets, size = place(grouped, memory, needed)
     arena = np.zeros(size + 64, np.uint8)
     start = -arena.ctypes.data % 64
-    return Built(emit(trace, program, memory, results, offsets, (arena, start), nt), program, size, unfused)
+    return Built(emit(trace, program, memory, results, offsets, (arena, start), nt), program, size, unfused, nt)
 
 
 def fused(groups: list[list[Instruction]], memory: Memory, needed: set[int]) -> list[Instruction]:

@@ -10,6 +10,7 @@ from dl.ops.base import standard
 from dl.recorder.arguments import LEAF, flatten, unflatten
 from dl.recorder.build import Built, build
 from dl.recorder.replay import replay_in_numpy
+from dl.recorder.trial import Trial
 from dl.tape import changed, set_grad, state
 from dl.tensor import CONSTANT, Tensor
 from dl.trace import Trace, recording
@@ -22,8 +23,7 @@ REPORTING = ("take", "index_add", "gather", "scatter_add")  # their second resul
 class Recording:
     """One signature's program and the state outside the function that it was recorded for."""
 
-    run: Callable
-    built: Built | None
+    run: Callable  # a Trial of programs, or the replay in NumPy
     tree: object  # of the outputs
     statics: list  # outputs that are not tensors, by position
     outside: list[tuple[Tensor, np.ndarray]]
@@ -35,11 +35,18 @@ class Recording:
     hastened: bool = False
 
     @property
+    def built(self) -> Built | None:
+        """The program in use; None without the C extension."""
+        return self.run.built if isinstance(self.run, Trial) else None
+
+    @property
     def plain(self) -> bool:
-        """It returns one tensor or a tuple of several, and nothing in it calls Python."""
+        """It returns one tensor or a tuple of several, nothing in it calls Python, and its program is chosen."""
         kind = self.tree if self.tree is LEAF else self.tree[0]
         flat = kind is LEAF or (kind is tuple and len(self.statics) > 1 and self.tree[1] == (LEAF,) * len(self.statics))
-        return flat and not self.statuses and self.built is not None and all(m.kind != "python" for m in self.built.instructions)
+        if self.built is None or not self.run.decided or self.statuses:
+            return False
+        return flat and all(m.kind != "python" for m in self.built.instructions)
 
     def valid(self) -> bool:
         """Modules, parameters and gradients are as they were: the mode, the arrays, there or absent."""
@@ -52,8 +59,8 @@ class Recording:
         for status, name in self.statuses:
             if status:
                 raise IndexError(
-                    f"{name}: in a function recorded by dl.jit, index number {int(status) - 1} (counted through the flat "
-                    "index tensor) is out of range"
+                    f"{name}: in a function recorded by dl.jit, index number {int(status) - 1} (counted through the "
+                    "flat index tensor) is out of range"
                 )
 
 
@@ -95,9 +102,9 @@ class Jit:
     def hasten(self, recording: Recording):
         """From now on the C side runs this recording without asking, until something outside changes (the epoch)."""
         if self.fast is not None:
-            recording.run.epoch = _kernels.epoch()
+            recording.built.program.epoch = _kernels.epoch()
             if not recording.hastened:
-                self.fast.add(recording.run)
+                self.fast.add(recording.built.program)
                 recording.hastened = True
 
     def record(self, leaves, tree, key, as_numpy: bool):
@@ -126,10 +133,9 @@ class Jit:
         statuses = [(o[1].array, p.name) for p, _, _, o in trace.steps if p.name in REPORTING]
         persistent = [g.array for _, g in after if g is not None] + [a for a, _ in statuses]
         if _kernels is None:
-            built, run = None, replay_in_numpy(trace, arrays)
+            run = replay_in_numpy(trace, arrays)
         else:
-            built = build(trace, arrays, persistent, _kernels.num_threads())
-            run = built.program
+            run = Trial(build(trace, arrays, persistent, _kernels.num_threads()))
         produced, outside, mutated = trace.produced, {}, {}
         for p, inputs, _, _ in trace.steps:
             mutated |= {id(inputs[i]): inputs[i] for i in p.mutates}
@@ -138,7 +144,7 @@ class Jit:
                     outside[id(t)] = (t, t.array)
         before, seen, written = trace.expected, list(outside.values()), list(mutated.values())
         modes = list({id(m): (m, mode) for m, mode in trace.modes}.values())
-        return Recording(run, built, out_tree, statics, seen, before, after, written, modes, statuses)
+        return Recording(run, out_tree, statics, seen, before, after, written, modes, statuses)
 
 
 def rebuild(recording: Recording, values, as_numpy: bool):

@@ -46,28 +46,34 @@ class Arena:
         self.gaps = merged
 
 
-def place(program: list[Instruction], memory: Memory, persistent: set[int]) -> tuple[dict[int, int], int]:
-    """Offsets in the arena of all temporary roots that the program touches, and the arena's size in bytes."""
+def place(groups: list[list[Instruction]], memory: Memory, persistent: set[int]) -> tuple[dict[int, int], int]:
+    """Offsets in the arena of all temporary roots that the program touches, and the arena's size in bytes.
+
+    Memory is used again after the group of instructions that needed it last, not inside it: threads run a group in any
+    order.
+    """
     first, last = {}, {}
-    for k, instruction in enumerate(program):
-        for root in [*instruction.reads, *instruction.writes]:
+    for k, group in enumerate(groups):
+        for root in [root for m in group for root in (*m.reads, *m.writes)]:
             if memory.roots[root].kind == "temporary":
                 first.setdefault(root, k)
                 last[root] = k
-    ends: dict[int, list[int]] = {}
-    for root, k in last.items():
-        ends.setdefault(k, []).append(root)
-    starts: dict[int, list[int]] = {}
-    for root, k in first.items():
-        starts.setdefault(k, []).append(root)
+    starts, ends = by_time(first), by_time(last)
     arena, offsets = Arena(), {}
-    for k in range(len(program)):
+    for k in range(len(groups)):
         for root in starts.get(k, ()):
             offsets[root] = arena.take(memory.roots[root].array.nbytes)
         for root in ends.get(k, ()):
             if root not in persistent:
                 arena.give(offsets[root], memory.roots[root].array.nbytes)
     return offsets, arena.size
+
+
+def by_time(when: dict[int, int]) -> dict[int, list[int]]:
+    made: dict[int, list[int]] = {}
+    for root, k in when.items():
+        made.setdefault(k, []).append(root)
+    return made
 
 
 class Touched:

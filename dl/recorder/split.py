@@ -3,6 +3,7 @@ needs no meeting of the threads between its links; what crosses rows is done by 
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import prod
 
 from dl.recorder.lower import Instruction
 from dl.recorder.memory import Operand
@@ -10,6 +11,7 @@ from dl.recorder.work import nanoseconds
 
 ALONE = 3000  # [ns] less work than this is done by one thread: a meeting costs about as much as it saves
 LEAST_ROWS = 8  # of a matrix product, for each thread
+MOST_WIDTH, PIECE = 64, 1 << 15  # of the reductions' plan: outputs side by side, elements taken in at once
 LEAST_ITEMS = 32  # of a result, for each thread
 
 
@@ -38,8 +40,22 @@ def product(m: Instruction, n: int):
 
 
 def rows_unless_reduced(m: Instruction, n: int):
-    """Reductions over other dimensions than the first."""
-    return None if not m.outs[0].shape or 0 in m.ints or -len(m.ins[0].shape) in m.ints else all_batched(m, n)
+    """Reductions over other dimensions than the first, where the kernel adds up each row as it would among all of them:
+    it takes neighbours in memory together (dl/csrc/reduce_plan.inc), so they must not be parted; long rows, of which it
+    makes pieces, neither."""
+    x = m.ins[0]
+    assert x is not None
+    gone = {d % len(x.shape) for d in m.ints}
+    if not m.outs[0].shape or 0 in gone:
+        return None
+    count = prod(x.shape[d] for d in gone)
+    if count * min(m.outs[0].size, MOST_WIDTH) > PIECE:
+        return None
+    if any(abs(s) == 1 for d, s in enumerate(x.strides) if d not in gone and x.shape[d] > 1):
+        between = [abs(x.strides[d]) for d in gone if x.shape[d] > 1]
+        if not between or abs(x.strides[0]) <= min(between):
+            return None
+    return all_batched(m, n)
 
 
 def not_along_first(m: Instruction, n: int):

@@ -1,4 +1,4 @@
-"""NumPy twins of the elementwise micro-operations of dl/csrc/micro_table.h, by name: same values, dtypes and edge cases."""
+"""NumPy twins of the elementwise micro-operations in dl/csrc/micro_table.h, by name: same dtypes and edge cases."""
 
 from functools import wraps
 

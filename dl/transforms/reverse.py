@@ -7,7 +7,7 @@ import numpy as np
 
 from dl.backward import pull_back, seed
 from dl.tape import GradMode, clock, key, state
-from dl.tensor import Tensor
+from dl.tensor import CONSTANT, Tensor
 from dl.transforms.recording import Recording, points
 from dl.tree import unflatten
 
@@ -28,7 +28,7 @@ def value_and_grad(f: Callable, argnums: int | tuple[int, ...] = 0, has_aux: boo
                 "(.sum(), .mean()), use vjp or jacobian, or has_aux=True for more results"
             )
         y = call.outputs[0]
-        gradients = call.pull((Tensor(np.ones(y.shape, y.dtype)),))
+        gradients = call.pull((Tensor(np.ones(y.shape, y.dtype), CONSTANT),))
         for p in call.points:
             if p._node is None:
                 p.requires_grad = False  # nobody outside differentiates by it
