@@ -36,7 +36,8 @@ sanitize: $(VENV)/.dev
 	rm -rf build/sanitize
 	$(BIN)/python -m pip install --quiet --no-deps --target build/sanitize -C cmake.define.DL_SANITIZE=ON \
 		-C install.strip=false .
-	LD_PRELOAD=$$(cc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 $(BIN)/python tests/sanitized.py build/sanitize
+	LD_PRELOAD=$$(cc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
+		$(BIN)/python tests/sanitized.py build/sanitize
 
 # the C extension is rebuilt when its sources change; Python sources are used in place
 $(VENV)/.installed: $(SOURCES)

@@ -116,18 +116,18 @@ class DataLoader:
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        if self.order is None:
-            self.begin()
+        order = self.begin() if self.order is None else self.order
         while self.at < len(self):
-            batch = self.order[self.at * self.batch_size : (self.at + 1) * self.batch_size]
+            batch = order[self.at * self.batch_size : (self.at + 1) * self.batch_size]
             self.at += 1
             yield self.dataset.take(batch)
         self.order = None
 
-    def begin(self):
+    def begin(self) -> np.ndarray:
         n = len(self.dataset)
-        self.order = np.arange(n) if self.generator is None else self.generator.permutation(n).array
-        self.at = 0
+        order = np.arange(n) if self.generator is None else self.generator.permutation(n).array
+        self.order, self.at = order, 0
+        return order
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """The place in the epoch, as arrays; the generator's state is its own."""

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from math import log, pi
+from typing import Any
 
 import numpy as np
 
@@ -210,7 +211,8 @@ class Beta(Distribution):
         size = (*shape, *np.broadcast_shapes(self.a.shape, self.b.shape))
         a, b = self.a.expand(size), self.b.expand(size)
         x = apply(DRAW_BETA, (a.detach(), b.detach()), {"generator": generator})
-        return BetaDraw.apply(a, b, x)
+        drawn: Any = BetaDraw.apply(a, b, x)
+        return drawn
 
 
 def kl_normal(p: Normal, q: Normal) -> Tensor:

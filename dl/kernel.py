@@ -61,7 +61,7 @@ class Kernel:
         return self if self.direct is None else self.direct
 
     def __call__(self, *arrays, **attrs):
-        if _kernels is None or self.name not in _kernels.KERNELS:  # temporary: until every kernel is built
+        if _kernels is None:
             return self.twin(*arrays, **attrs)
         outs = tuple(allocate(spec) for spec in self.outputs(*arrays, **attrs))
         ints, floats = self.numbers(*arrays, **attrs)
@@ -86,8 +86,8 @@ class MicroOp:
 
     def __init__(self, name: str, twin: Callable):
         self.name, self.twin = name, twin
-        self.code = micro_op_code(name)
-        self.run = self.quiet if _kernels is None or self.code < 0 else partial(_kernels.elementwise, self.code)
+        self.code = -1 if _kernels is None else _kernels.micro_op(name)
+        self.run = self.quiet if _kernels is None else partial(_kernels.elementwise, self.code)
 
     def __call__(self, *arrays):
         return self.run(*arrays)
@@ -106,13 +106,3 @@ class MicroOp:
                         f"dl.{self.name}: the shapes cannot be broadcast together; got shapes {shapes}, dtypes {dtypes}"
                     ) from None
                 raise
-
-
-def micro_op_code(name: str) -> int:
-    """-1 where C does not have it; temporary: until every micro-operation is built."""
-    if _kernels is None or "micro_op" not in dir(_kernels):
-        return -1
-    try:
-        return _kernels.micro_op(name)
-    except (KeyError, ValueError):
-        return -1

@@ -3,12 +3,12 @@
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from dl.files import write_whole
 from dl.tensor import Tensor
 
 DIGEST = "sha256"
@@ -43,20 +43,9 @@ def save(path: str | os.PathLike, arrays: Mapping, metadata: Mapping | None = No
     """
     from safetensors.numpy import save as to_bytes
 
-    path = Path(path)
     found = {name: plain(value, name) for name, value in arrays.items()}
     notes = {"metadata": json.dumps(dict(metadata or {}), sort_keys=True), DIGEST: digest(found)}
-    data = to_bytes(found, metadata=notes)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_whole(path, to_bytes(found, metadata=notes))
 
 
 def load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict]:

@@ -1,4 +1,4 @@
-"""LQR as a layer: which state weights explain a gain that somebody else designed? Gradients cross the Riccati equation."""
+"""LQR as a layer: which state weights explain a gain that somebody designed? Gradients cross the Riccati equation."""
 
 import numpy as np
 

@@ -1,19 +1,31 @@
 """What holds of every random program: NumPy's values, eager mode's bits from dl.jit, and gradients of differences."""
 
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
-from dl_fuzz import Input, Program, Run, Step, generate, tolerance
-from dl_fuzz_ops import OPS
+from dl_fuzz import OPS, PERTURBED, Input, Program, Run, Step, generate, tolerance
 
 import dl
 from dl import kernel
+from dl.recorder import build, split
+from dl.trace import Listener, recording
 
 THREADS = (1, 2)
 NOT_SMOOTH = {"detach", "float"}  # differences see what the derivative must not
 ORDERED = {"sort", "median", "topk", "max_values", "amax", "amin", "max_pool2d"}
 GRADIENT = 1e-6  # of the size of the terms of the slope, beside what the differences themselves are off by
+
+
+class Rows(Listener):
+    """Counts the rows of the table that run while it listens."""
+
+    def __init__(self):
+        self.count: Counter = Counter()
+
+    def add(self, p, inputs, attrs, outputs):
+        self.count[p.name] += 1
 
 
 class Difference(AssertionError):
@@ -22,16 +34,20 @@ class Difference(AssertionError):
 
 @contextmanager
 def threads(n: int):
-    k = kernel._kernels
+    """Kernels and recorded programs on n threads; several share even what is too small to be worth it."""
+    k, worth = kernel._kernels, (build.TOGETHER, split.ALONE)
     if k is None:
         yield
         return
     before = k.num_threads()
     k.set_num_threads(n)
+    if n > 1:
+        build.TOGETHER, split.ALONE = -1, -1
     try:
         yield
     finally:
         k.set_num_threads(before)
+        build.TOGETHER, split.ALONE = worth
 
 
 def tensors(arrays) -> list:
@@ -112,13 +128,15 @@ def first(a: np.ndarray, b: np.ndarray) -> str:
 def weights(program: Program, kept: list[int], values) -> dict[int, np.ndarray]:
     """A random weight for every element of the floating results."""
     return {
-        i: np.asarray(np.random.default_rng((program.seed, 9, i)).standard_normal(values[i].shape)).astype(values[i].dtype)
+        i: np.asarray(np.random.default_rng((program.seed, 9, i)).standard_normal(values[i].shape)).astype(
+            values[i].dtype
+        )
         for i in kept
         if values[i].dtype.kind == "f"
     }
 
 
-def check_gradients(program: Program, runs: list[Run], kept: list[int]) -> str:
+def check_gradients(program: Program, runs: list[Run], kept: list[int], rows: Rows) -> str:
     """backward() against grad, jit of grad against eager, and both against differences of the twins."""
     data, w = program.data(), weights(program, kept, runs[0].values)
     wanted = [k for k, a in enumerate(data) if a.dtype.kind == "f"]
@@ -130,7 +148,8 @@ def check_gradients(program: Program, runs: list[Run], kept: list[int]) -> str:
         return sum((values[i] * dl.from_numpy(w[i])).sum().to(np.float64) for i in w)
 
     try:
-        found = backward(loss, data, wanted)
+        with recording(rows):
+            found = backward(loss, data, wanted)
         if found is None:
             return "none"
         gradient = dl.grad(loss, tuple(wanted))
@@ -200,23 +219,26 @@ def slope(program: Program, runs: list[Run], w: dict, data: list, wanted: list[i
 def check(program: Program, runs: list[Run] | None = None) -> dict:
     """All laws for one program; raises Difference, or returns what was checked."""
     if runs is None:
-        runs = [Run(program.seed, k) for k in range(3)]
+        runs = [Run(program.seed, k) for k in range(1 + PERTURBED)]
         for run in runs:
             for node in program.nodes:
                 run.add(node)
-    close(program, runs)
+    rows = Rows()
+    with recording(rows):
+        close(program, runs)
     kept = results(program)
     f = function(program, kept)
     with dl.no_grad():
         replayed(f, [program.data(), program.data(1)], "values")
-    gradient = check_gradients(program, runs, kept)
-    return {"operations": sum(isinstance(n, Step) for n in program.nodes), "gradient": gradient}
+    gradient = check_gradients(program, runs, kept, rows)
+    operations = [n.op for n in program.nodes if isinstance(n, Step)]
+    return {"operations": operations, "gradient": gradient, "rows": rows.count}
 
 
 def fails(program: Program) -> str | None:
     """What is wrong with a program, or None; a program that cannot run at all is not wrong."""
     try:
-        runs = [Run(program.seed, k) for k in range(3)]
+        runs = [Run(program.seed, k) for k in range(1 + PERTURBED)]
         for run in runs:
             for node in program.nodes:
                 run.add(node)
@@ -282,8 +304,6 @@ def shrunk(program: Program, budget: int = 200) -> Program:
 def report(seed: int) -> tuple[dict | None, str]:
     """What was checked of the program of a seed, or None and a message with a minimal reproducer."""
     program, runs = generate(seed)
-    if not any(isinstance(n, Step) for n in program.nodes):
-        return {"operations": 0, "gradient": "none"}, ""
     try:
         return check(program, runs), ""
     except Exception as error:

@@ -77,11 +77,16 @@ def gelu_tanh_grad(x):
     return sp.expit(u) * (1 + x * sp.expit(-u) * 2 * ROOT * (1 + 3 * 0.044715 * x * x))
 
 
+def nonzero(a: np.ndarray) -> bool:
+    return bool((a != 0).all())
+
+
 ROOT = float(np.sqrt(2 / np.pi))
 TWINS = {"gelu_tanh": gelu_tanh, "gelu_tanh_grad": gelu_tanh_grad, "rsqrt": lambda x: 1 / np.sqrt(x)}
 DOMAINS = {
     "pow": lambda a: np.isfinite(a).all(),  # NumPy's own float32 of (-inf)^0.5 depends on where it is in the array
-    "atan2": lambda a: (a != 0).all(),  # the sign of a zero decides between pi and -pi
+    "atan2": nonzero,  # the sign of a zero decides between pi and -pi
+    **dict.fromkeys(("div", "reciprocal", "rsqrt", "lgamma", "digamma", "polygamma"), nonzero),  # that of an infinity
 }
 
 
@@ -93,7 +98,7 @@ def elementwise():
             name = f"{row}_{sum(n.startswith(row + '_') for n in OPS)}"
             oracle = TWINS.get(row, oracle)
             calm = row.split("_")[0] in ("gelu", "silu", "mish")  # at infinity x * 0 is NaN, the limit is not
-            ok = (lambda a: not np.isinf(a).any()) if calm else anything
+            ok = (lambda a: not np.isinf(a).any()) if calm else DOMAINS.get(row, anything)
             OPS[name] = Op(f, rounded(oracle), pick("f", ok=ok), 0.35)
     for row, f, oracle, *_ in BINARY:
         name = f"two_{row}_{sum(n.startswith('two_' + row + '_') for n in OPS)}"
@@ -148,8 +153,10 @@ for n, f, twin in (
 ):  # fmt: skip
     OPS[n] = Op(f, twin, pick("i"), 0.3)
 OPS["div_number"] = Op(lambda x, s: x / s, lambda x, s: x / s, pick("f", s=positive))
-OPS["number_div"] = Op(lambda x, s: s / x, lambda x, s: s / x, pick("f", s=positive))
-OPS["pow_number"] = Op(lambda x, s: x**s, lambda x, s: x**s, pick("f", s=lambda d, _: d.choice((2, 3, 0.5, -1, 1.5))))
+OPS["number_div"] = Op(lambda x, s: s / x, lambda x, s: s / x, pick("f", ok=nonzero, s=positive))
+OPS["pow_number"] = Op(
+    lambda x, s: x**s, lambda x, s: x**s, pick("f", ok=nonzero, s=lambda d, _: d.choice((2, 3, 0.5, -1, 1.5)))
+)
 OPS["clip_numbers"] = Op(
     lambda x, lo, hi: dl.clamp(x, lo, hi), lambda x, lo, hi: np.clip(x, lo, hi),
     pick("fi", lo=lambda d, _: d.choice((-1, 0)), hi=lambda d, _: d.choice((1, 2))),
@@ -227,15 +234,24 @@ SHAPES = {
     "reshape": (lambda x, s: x.reshape(s), lambda x, s: x.reshape(s), pick("fib", s=other_shape), 3),
     "permute": (lambda x, d: x.permute(d), lambda x, d: x.transpose(d), pick("fib", 1, d=order), 3),
     "T": (lambda x: x.T, lambda x: x.T, pick("fib"), 1),
-    "expand": (lambda x, s: x.expand(s), np.broadcast_to, pick("fib", ok=few, s=wider), 2),
-    "unsqueeze": (lambda x, d: x.unsqueeze(d), np.expand_dims, pick("fib", most=4, d=lambda r, a: r.below(a.ndim + 1)), 1),
+    "expand": (lambda x, s: x.expand(s), lambda x, s: np.broadcast_to(x, s), pick("fib", ok=few, s=wider), 2),
+    "unsqueeze": (
+        lambda x, d: x.unsqueeze(d), lambda x, d: np.expand_dims(x, d),
+        pick("fib", most=4, d=lambda r, a: r.below(a.ndim + 1)), 1,
+    ),
     "squeeze": (lambda x: x.squeeze(), lambda x: x.squeeze() if 1 in x.shape else x[...], pick("fib"), 1),
     "flatten": (lambda x: x.flatten(), lambda x: x.reshape(-1), pick("fib"), 1),
-    "flip": (lambda x, d: x.flip(d), np.flip, pick("fib", d=dims), 2),
+    "flip": (lambda x, d: x.flip(d), lambda x, d: np.flip(x, d), pick("fib", d=dims), 2),
     "alias": (alias, lambda x: x.view(), pick("fib"), 0.5),
     "detach": (lambda x: x.detach(), lambda x: x.view(), pick("f"), 0.2),
-    "diagonal": (lambda x, o: dl.diagonal(x, o, -2, -1), lambda x, o: np.diagonal(x, o, -2, -1), pick("fi", 2, o=lambda r, a: r.below(3) - 1), 1),
-    "movedim": (lambda x, a, b: dl.movedim(x, a, b), lambda x, a, b: np.moveaxis(x, a, b), pick("fib", 1, a=dim, b=dim), 1),
+    "diagonal": (
+        lambda x, o: dl.diagonal(x, o, -2, -1), lambda x, o: np.diagonal(x, o, -2, -1),
+        pick("fi", 2, o=lambda r, a: r.below(3) - 1), 1,
+    ),
+    "movedim": (
+        lambda x, a, b: dl.movedim(x, a, b), lambda x, a, b: np.moveaxis(x, a, b),
+        pick("fib", 1, a=dim, b=dim), 1,
+    ),
 }  # fmt: skip
 for n, (f, twin, propose, weight) in SHAPES.items():
     OPS[n] = Op(f, twin, propose, weight, view=True)
@@ -245,9 +261,9 @@ def widths(draw, a) -> tuple[int, ...]:
     return tuple(draw.below(3) for _ in range(2 * (1 + draw.below(a.ndim))))
 
 
-def padded(x, p, value=0.0, mode="constant"):
+def padded(x, p, v=0.0, mode="constant"):
     sides = [(0, 0)] * (x.ndim - len(p) // 2) + [(p[i], p[i + 1]) for i in range(len(p) - 2, -1, -2)]
-    return np.pad(x, sides, **({"constant_values": value} if mode == "constant" else {"mode": mode}))
+    return np.pad(x, sides, **({"constant_values": v} if mode == "constant" else {"mode": mode}))
 
 
 def embedded(x, o):
@@ -262,11 +278,20 @@ bounded = lambda a: a.size <= 500 and all(a.shape)  # noqa: E731
 COPIES = {
     "clone": (lambda x: x.clone(), np.copy, pick("fib"), 1),
     "roll": (lambda x, s, d: dl.roll(x, s, d), lambda x, s, d: np.roll(x, s, d), pick("fib", 1, s=whole, d=dim), 1),
-    "tile": (lambda x, c: x.tile(c), np.tile, pick("fib", most=3, ok=few, c=counts), 1),
-    "repeat_interleave": (lambda x, n, d: x.repeat_interleave(n, d), np.repeat, pick("fib", 1, ok=few, n=lambda r, a: 1 + r.below(3), d=dim), 1),
+    "tile": (lambda x, c: x.tile(c), lambda x, c: np.tile(x, c), pick("fib", most=3, ok=few, c=counts), 1),
+    "repeat_interleave": (
+        lambda x, n, d: x.repeat_interleave(n, d), lambda x, n, d: np.repeat(x, n, d),
+        pick("fib", 1, ok=few, n=lambda r, a: 1 + r.below(3), d=dim), 1,
+    ),
     "pad": (lambda x, p, v: join.pad(x, p, value=v), padded, pick("f", 1, 4, few, p=widths, v=number), 2),
-    "pad_circular": (lambda x, p: join.pad(x, p, "circular"), lambda x, p: padded(x, p, mode="wrap"), pick("fi", 1, 3, bounded, p=widths), 0.5),
-    "pad_replicate": (lambda x, p: join.pad(x, p, "replicate"), lambda x, p: padded(x, p, mode="edge"), pick("f", 1, 3, bounded, p=widths), 0.5),
+    "pad_circular": (
+        lambda x, p: join.pad(x, p, "circular"), lambda x, p: padded(x, p, mode="wrap"),
+        pick("fi", 1, 3, bounded, p=widths), 0.5,
+    ),
+    "pad_replicate": (
+        lambda x, p: join.pad(x, p, "replicate"), lambda x, p: padded(x, p, mode="edge"),
+        pick("f", 1, 3, bounded, p=widths), 0.5,
+    ),
     "tril": (lambda x, k: dl.tril(x, k), np.tril, pick("fi", 2, k=lambda r, a: r.below(3) - 1), 0.7),
     "triu": (lambda x, k: dl.triu(x, k), np.triu, pick("fi", 2, k=lambda r, a: r.below(3) - 1), 0.7),
     "diag_embed": (lambda x, o: dl.diag_embed(x, o), embedded, pick("f", 1, 3, few, o=lambda r, a: r.below(3) - 1), 1),
@@ -284,8 +309,8 @@ OPS["cat"] = Op(lambda *x, d: dl.cat(x, d), lambda *x, d: np.concatenate(x, d), 
 OPS["stack"] = Op(lambda *x, d: dl.stack(x, d), lambda *x, d: np.stack(x, d), propose_joined, 2)
 
 
-def propose_part(draw):
-    i = draw.pick("fib", 1, ok=lambda a: 0 not in a.shape)
+def propose_part(draw, kinds: str = "fib"):
+    i = draw.pick(kinds, 1, ok=lambda a: 0 not in a.shape)
     d = draw.dim(draw.array(i))
     size = 1 + draw.below(draw.array(i).shape[d])
     return (i,), {"size": size, "d": d, "k": draw.below(-(-draw.array(i).shape[d] // size))}
@@ -354,7 +379,10 @@ ALONG = {
     "diff": (lambda x, d: dl.diff(x, 1, d), lambda x, d: np.diff(x, 1, d), "f", full, 0.7),
     "sort": (lambda x, d: dl.sort(x, d).values, lambda x, d: np.sort(x, d), "fi", None, 1),
     "argsort": (lambda x, d: dl.argsort(x, d), lambda x, d: np.argsort(x, d, kind="stable"), "fi", None, 0.7),
-    "median": (lambda x, d: dl.median(x, d).values, lambda x, d: np.sort(x, d).take((x.shape[d] - 1) // 2, d), "fi", full, 0.5),
+    "median": (
+        lambda x, d: dl.median(x, d).values, lambda x, d: np.sort(x, d).take((x.shape[d] - 1) // 2, d),
+        "fi", full, 0.5,
+    ),
 }  # fmt: skip
 for n, (f, twin, kinds, ok, weight) in ALONG.items():
     OPS[n] = Op(f, twin, pick(kinds, 1, ok=ok or anything, d=one), weight)

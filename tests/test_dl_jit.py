@@ -202,7 +202,7 @@ def test_an_index_out_of_range_is_an_error_in_replays_too():
     f = dl.jit(lambda i: table.index_select(0, i))
     for _ in range(3):
         np.testing.assert_array_equal(f(np.array([3, 0])), table.numpy()[[3, 0]])
-    with pytest.raises(IndexError, match="index number 1 .* is out of range"):
+    with pytest.raises(IndexError, match=r"index number 1 .* is out of range"):
         f(np.array([1, 4]))
 
 

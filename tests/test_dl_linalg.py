@@ -52,7 +52,9 @@ CASES = {
         lambda r, *s: (0.3 * spd(r, *s), matrices(r, *s, 3, 2)),
     ),
     "inv": (linalg.inv, np.linalg.inv, lambda r, *s: (spd(r, *s),)),
-    "slogdet": (lambda a: linalg.slogdet(a)[1], lambda a: np.linalg.slogdet(a)[1], lambda r, *s: (matrices(r, *s, 3, 3),)),
+    "slogdet": (
+        lambda a: linalg.slogdet(a)[1], lambda a: np.linalg.slogdet(a)[1], lambda r, *s: (matrices(r, *s, 3, 3),)
+    ),
     "det": (linalg.det, np.linalg.det, lambda r, *s: (matrices(r, *s, 3, 3),)),
     "cholesky": (lambda a: linalg.cholesky(sym(a)), np.linalg.cholesky, lambda r, *s: (spd(r, *s),)),
     "qr": (lambda a: linalg.qr(a), np.linalg.qr, lambda r, *s: (matrices(r, *s, 4, 3),)),
@@ -254,9 +256,9 @@ def test_errors_name_the_function_and_the_shapes():
         linalg.solve(np.eye(3), np.ones((2, 2)))
     with pytest.raises(linalg.LinAlgError, match="singular; use lstsq or pinv"):
         linalg.solve(np.zeros((2, 2)), np.ones(2))
-    with pytest.raises(linalg.LinAlgError, match="not positive definite .least eigenvalue -1"):
+    with pytest.raises(linalg.LinAlgError, match=r"not positive definite .least eigenvalue -1"):
         linalg.cholesky(-np.eye(2))
-    with pytest.raises(ValueError, match="linalg.inv: the matrix has a non-finite entry"):
+    with pytest.raises(ValueError, match=r"linalg\.inv: the matrix has a non-finite entry"):
         linalg.inv(np.full((2, 2), np.nan))
     with pytest.raises(linalg.LinAlgError, match="stabilisable"):
         linalg.solve_discrete_are(2 * np.eye(2), np.zeros((2, 1)), np.eye(2), np.eye(1))

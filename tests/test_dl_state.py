@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import dl
-from dl import data, state
+from dl import data, files, state
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, arrays, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(state.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         state.save(path, {"w": np.zeros(3)})
     assert path.read_bytes() == before

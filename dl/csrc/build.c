@@ -42,7 +42,10 @@ static int extent(int ndim, const int64_t *shape, const int64_t *stride, int64_t
 
 static int in_buffer(const Array *a, PyArrayObject *buffer, int64_t offset) {
   int64_t shape[NPY_MAXDIMS], stride[NPY_MAXDIMS], lo, hi, first, last;
-  for (int i = 0; i < PyArray_NDIM(buffer); i++) shape[i] = PyArray_DIM(buffer, i), stride[i] = PyArray_STRIDE(buffer, i);
+  for (int i = 0; i < PyArray_NDIM(buffer); i++) {
+    shape[i] = PyArray_DIM(buffer, i);
+    stride[i] = PyArray_STRIDE(buffer, i);
+  }
   if (extent(PyArray_NDIM(buffer), shape, stride, 1, &lo, &hi)) return 0;
   if (hi) hi += PyArray_ITEMSIZE(buffer) - 1; /* extent counted one byte for the last item */
   if (extent(a->ndim, a->shape, a->stride, dtype_bytes[a->dtype], &first, &last)) return 0;
@@ -122,8 +125,10 @@ static int add_operands(Build *b, PyObject *specs, Place *at, const char *what) 
 }
 
 static int add_numbers(Build *b, const Record *r) {
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(r->ints); i++) *b->integer++ = PyLong_AsLongLong(PyTuple_GET_ITEM(r->ints, i));
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(r->floats); i++) *b->real++ = PyFloat_AsDouble(PyTuple_GET_ITEM(r->floats, i));
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(r->ints); i++)
+    *b->integer++ = PyLong_AsLongLong(PyTuple_GET_ITEM(r->ints, i));
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(r->floats); i++)
+    *b->real++ = PyFloat_AsDouble(PyTuple_GET_ITEM(r->floats, i));
   return PyErr_Occurred() ? -1 : 0;
 }
 

@@ -58,7 +58,8 @@ int run_call(Call *call, double ns) {
 double call_ns(const Call *call) {
   static const char *const products[] = {"gemm", "conv", "attention"};
   double sum = 0, product = 1;
-  if (call->kernel == dl_table->fused_kernel) return (0.15 * (double)array_size(call->args) + 2) * (double)call->ints[3];
+  if (call->kernel == dl_table->fused_kernel)
+    return (0.15 * (double)array_size(call->args) + 2) * (double)call->ints[3];
   for (int i = 0; i < call->n_args; i++) {
     double size = call->args[i].data ? (double)array_size(&call->args[i]) : 0;
     sum += size;

@@ -112,8 +112,8 @@ static PyObject *allocate(Loop *loop, const int *order, int dtype) {
     loop->stride[0][axis] = stride[axis] = step;
     step *= shape[axis] ? shape[axis] : 1;
   }
-  return PyArray_NewFromDescr(&PyArray_Type, PyArray_DescrFromType(dtype_numpy[dtype]), loop->ndim, shape, stride, NULL, 0,
-                              NULL);
+  PyArray_Descr *descr = PyArray_DescrFromType(dtype_numpy[dtype]);
+  return PyArray_NewFromDescr(&PyArray_Type, descr, loop->ndim, shape, stride, NULL, 0, NULL);
 }
 
 /* all operands of one shape in C order, or single numbers: the kernel sees one axis. NULL without an error: not so */
@@ -163,7 +163,8 @@ static int check_operands(int code, PyObject *const *args, int n, int *dtype) {
   const char *name = dl_table->micro_ops[code];
   for (int i = 0; i < n; i++) {
     if (!PyArray_Check(args[i])) {
-      PyErr_Format(PyExc_TypeError, "dl.%s: input %d must be a NumPy array, got %.100s", name, i, Py_TYPE(args[i])->tp_name);
+      PyErr_Format(PyExc_TypeError, "dl.%s: input %d must be a NumPy array, got %.100s", name, i,
+                   Py_TYPE(args[i])->tp_name);
       return -1;
     }
     dtype[i + 1] = dtype_of((PyArrayObject *)args[i]);
@@ -189,7 +190,8 @@ static int result_dtype(int code, PyObject *const *args, int n, const int *dtype
 }
 
 static int run(int code, const Array *operands, int n) {
-  int64_t ints[4 + 6 + 1] = {1, n - 1, 0, 1, code, operands[n - 1].dtype, n - 1, 0, n > 2 ? 1 : -1, n > 3 ? 2 : -1, n - 1};
+  int dtype = operands[n - 1].dtype, out = n - 1; /* a register */
+  int64_t ints[4 + 6 + 1] = {1, n - 1, 0, 1, code, dtype, out, 0, n > 2 ? 1 : -1, n > 3 ? 2 : -1, out};
   Call call = {dl_table->fused_kernel, n, sizeof ints / sizeof *ints, 0, operands, ints, NULL, NULL};
   return run_call(&call, 0.15 * (double)array_size(operands));
 }

@@ -60,8 +60,10 @@ static int place_scratch(Program *p) {
   p->work_bytes = scratch.most;
   for (int t = 0; t < DL_MAX_THREADS; t++) at[t] = p->work_bytes, p->work_bytes += scratch.thread[t];
   if (!(p->work = aligned(p->work_bytes, "scratch"))) return -1;
-  for (Step *s = p->steps; s < p->steps + p->n_steps; s++)
-    if (s->call.kernel->workspace) s->call.work = (char *)p->work + (s->thread ? at[s->thread - 1] : (uintptr_t)s->call.work);
+  for (Step *s = p->steps; s < p->steps + p->n_steps; s++) {
+    size_t offset = s->thread ? at[s->thread - 1] : (uintptr_t)s->call.work;
+    if (s->call.kernel->workspace) s->call.work = (char *)p->work + offset;
+  }
   return 0;
 }
 

@@ -115,7 +115,7 @@ static PyMethodDef methods[] = {
     {"set_num_threads", set_num_threads, METH_O, "Set the threads a call may use, 1 to 64."},
     {"kernel_id", kernel_id, METH_O, "kernel_id(name) -> id of a kernel, the same on every instruction set."},
     {"elementwise", (PyCFunction)(void (*)(void))py_elementwise, METH_FASTCALL,
-     "elementwise(code, *arrays) -> array: a micro-operation with broadcasting; the result's layout follows the inputs."},
+     "elementwise(code, *arrays) -> array: a micro-operation with broadcasting; the result lies as the inputs do."},
     {"matmul", (PyCFunction)(void (*)(void))py_matmul, METH_FASTCALL, "matmul(a, b, bias=None) -> a b + bias."},
     {"linear", (PyCFunction)(void (*)(void))py_linear, METH_FASTCALL, "linear(x, w, bias=None) -> x w^T + bias."},
     {"linear_weight", (PyCFunction)(void (*)(void))py_linear_weight, METH_FASTCALL, "linear_weight(g, x) -> g^T x."},

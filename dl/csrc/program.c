@@ -170,7 +170,8 @@ static PyObject *program_call(PyObject *self, PyObject *const *args, size_t narg
   if ((!names || PyTuple_GET_SIZE(names) == 0) && program_matches(p, args, n)) return program_run(p, args);
   PyObject *list = wanted(p);
   if (list)
-    PyErr_Format(dl_mismatch, "dl.Program: wanted arrays %S, in this order; got %zd arguments, not all such arrays", list, n);
+    PyErr_Format(dl_mismatch, "dl.Program: wanted arrays %S, in this order; got %zd arguments, not all like that", list,
+                 n);
   Py_XDECREF(list);
   return NULL;
 }
@@ -189,7 +190,8 @@ static PyObject *program_new(PyTypeObject *type, PyObject *args, PyObject *named
   static char *names[] = {"buffers", "calls", "inputs", "outputs", "nt", NULL};
   PyObject *lists[4];
   int nt;
-  if (!PyArg_ParseTupleAndKeywords(args, named, "OOOOi:Program", names, &lists[0], &lists[1], &lists[2], &lists[3], &nt))
+  if (!PyArg_ParseTupleAndKeywords(args, named, "OOOOi:Program", names, &lists[0], &lists[1], &lists[2], &lists[3],
+                                   &nt))
     return NULL;
   if (nt < 1 || nt > DL_MAX_THREADS)
     return PyErr_Format(PyExc_ValueError, "dl.Program: nt must be 1 to %d, got %d", DL_MAX_THREADS, nt);
@@ -253,7 +255,11 @@ static PyType_Slot slots[] = {{Py_tp_new, program_new},
                               {Py_tp_traverse, program_traverse},
                               {Py_tp_clear, program_clear},
                               {Py_tp_members, members},
-                              {Py_tp_doc, "Program(buffers, calls, inputs, outputs, nt): a recorded program."},
+                              {Py_tp_doc, "Program(buffers, calls, inputs, outputs, nt): a recorded program; program(*arrays) runs it.\n\n"
+                          "An operand is None or (buffer index, byte offset, dtype code, shape, strides in elements).\n"
+                          "A call is (kernel, outs, ins, ints, floats, barrier, thread), where barrier says that the team\n"
+                          "meets after it, and thread is 0 for all threads or t for thread t - 1 alone; or\n"
+                          "('python', callable). inputs are filled from the arguments, outputs are copied out."},
                               {0, NULL}};
 
 static PyType_Spec spec = {

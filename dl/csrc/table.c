@@ -1,9 +1,9 @@
-/* The table of kernels, compiled once per instruction set. One line per kernel; append at the end, since a kernel's id is
- * its place in this list. */
+/* The table of kernels, compiled once per instruction set. One line per kernel; append at the end, since a kernel's id
+ * is its place in this list. */
 #include "table.h"
 
 #define KERNELS(X) \
-  X(probe)         \
+  X(probe) \
   X(fused) \
   X(conv2d) \
   X(conv2d_grad_input) \

@@ -20,7 +20,8 @@
 #include <unistd.h>
 
 enum { ROUNDS = 6, STACK_BYTES = 4 << 20 };
-enum { IDLE_SPIN_NS = 40000, BARRIER_SPIN_NS = 100000, BACKOFF_NS = 200000, LONGEST_BACKOFF_NS = 10000000 };
+enum { IDLE_SPIN_NS = 40000, BARRIER_SPIN_NS = 100000, SLOW_WAKE_NS = 500000 };
+enum { BACKOFF_NS = 200000, LONGEST_BACKOFF_NS = 10000000 };
 
 typedef struct {
   _Alignas(128) _Atomic uint32_t go; /* the last job this seat was called to */
@@ -33,6 +34,8 @@ typedef struct {
   TeamWork work;
   void *arg;
   _Alignas(128) uint32_t epoch; /* barriers passed; only its own thread touches it */
+  int kept_off;                 /* 1 + the core it may not run on; 0: any */
+  pthread_t thread;
   pthread_mutex_t mutex;
   pthread_cond_t wake;
 } Seat;
@@ -120,6 +123,15 @@ static void sleep_until(Seat *me, _Atomic uint32_t *word, uint32_t target) {
   show_core(me);
 }
 
+/* it is crowded where the other one has our core, or was asleep and gets none for long */
+static void sleep_in_barrier(Seat *me, _Atomic uint32_t *word, uint32_t target, Seat *by) {
+  int core = atomic_load_explicit(&by->core, memory_order_relaxed), crowded = core >= 0 && core == here();
+  int64_t begin = now_ns();
+  sleep_until(me, word, target);
+  if (crowded || (core < 0 && now_ns() - begin > SLOW_WAKE_NS))
+    atomic_store_explicit(&pool.crowded, 1, memory_order_relaxed);
+}
+
 void team_barrier(const Team *team) {
   if (team->nt == 1) return;
   Seat *seats = team->barrier->seat, *me = &seats[team->tid];
@@ -128,10 +140,7 @@ void team_barrier(const Team *team) {
   for (int round = 0, step = 1; step < team->nt; round++, step *= 2) {
     Seat *next = &seats[(team->tid + step) % team->nt], *last = &seats[(team->tid - step + team->nt) % team->nt];
     notify(next, &next->signal[round], epoch);
-    if (spin(&me->signal[round], epoch, last, BARRIER_SPIN_NS) == 0) continue;
-    int core = atomic_load_explicit(&last->core, memory_order_relaxed);
-    if (core < 0 || core == here()) atomic_store_explicit(&pool.crowded, 1, memory_order_relaxed);
-    sleep_until(me, &me->signal[round], epoch);
+    if (spin(&me->signal[round], epoch, last, BARRIER_SPIN_NS)) sleep_in_barrier(me, &me->signal[round], epoch, last);
   }
 }
 
@@ -164,8 +173,8 @@ static void start_workers(int wanted) {
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   pthread_attr_setstacksize(&attributes, STACK_BYTES);
   while (pool.started < wanted) {
-    pthread_t thread;
-    if (pthread_create(&thread, &attributes, worker, (void *)(intptr_t)(pool.started + 1))) break;
+    Seat *seat = &pool.barrier.seat[pool.started + 1];
+    if (pthread_create(&seat->thread, &attributes, worker, (void *)(intptr_t)(pool.started + 1))) break;
     pool.started++;
   }
   pthread_attr_destroy(&attributes);
@@ -191,13 +200,26 @@ static int crowded(void) {
          now_ns() < atomic_load_explicit(&pool.until, memory_order_relaxed);
 }
 
+/* A scheduler that sees no cache shared between the cores wakes a thread on the core of the one who wakes it, which is
+ * going to spin there. So a sleeping worker may wake on any core but the caller's. */
+static void keep_off(Seat *seat, int core) {
+#ifdef __linux__
+  cpu_set_t cores;
+  if (core < 0 || seat->kept_off == core + 1 || sched_getaffinity(0, sizeof cores, &cores)) return;
+  CPU_CLR(core, &cores);
+  if (CPU_COUNT(&cores) && pthread_setaffinity_np(seat->thread, sizeof cores, &cores) == 0) seat->kept_off = core + 1;
+#else
+  (void)seat, (void)core;
+#endif
+}
+
 /* The caller leaves a job when all have come to its end, not when all have left: then a signal may still be on its way.
  * In a team of another size another thread sends that signal, and the late one must not overwrite it. */
 static void change_size(int nt) {
   for (int i = 1; i < pool.nt; i++) {
     Seat *seat = &pool.barrier.seat[i];
-    while (atomic_load_explicit(&seat->left, memory_order_acquire) != atomic_load_explicit(&seat->go, memory_order_relaxed))
-      sched_yield();
+    uint32_t job = atomic_load_explicit(&seat->go, memory_order_relaxed);
+    while (!reached(&seat->left, job)) sched_yield();
   }
   pool.nt = nt;
 }
@@ -208,12 +230,14 @@ static void run_job(int nt, TeamWork work, void *arg) {
   if (nt != pool.nt) change_size(nt);
   Seat *caller = &pool.barrier.seat[0];
   show_core(caller);
+  int core = atomic_load_explicit(&caller->core, memory_order_relaxed);
   for (int i = 1; i < nt; i++) {
     Seat *seat = &pool.barrier.seat[i];
     seat->first = caller->epoch;
     seat->nt = nt;
     seat->work = work;
     seat->arg = arg;
+    if (atomic_load_explicit(&seat->asleep, memory_order_relaxed)) keep_off(seat, core);
     notify(seat, &seat->go, atomic_load_explicit(&seat->go, memory_order_relaxed) + 1);
   }
   work_on_job(0, nt, work, arg);
@@ -230,7 +254,9 @@ void team_run(int nt, TeamWork work, void *arg) {
   work(arg, &alone);
 }
 
-int team_awake(void) { return pool.started && !atomic_load_explicit(&pool.barrier.seat[1].asleep, memory_order_relaxed); }
+int team_awake(void) {
+  return pool.started && !atomic_load_explicit(&pool.barrier.seat[1].asleep, memory_order_relaxed);
+}
 
 int team_cores(void) {
 #ifdef __linux__

@@ -2,15 +2,14 @@
 
 import os
 import re
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
 from dl.export.c_code import EXPRESSIONS, TYPES, address, collapsed, expression, loops, number, start
 from dl.export.port import Port
 from dl.export.record import record
+from dl.files import write_whole
 from dl.kernel import Kernel, MicroOp
 from dl.recorder.fold import fold
 from dl.recorder.lower import COPIES, Instruction, lower
@@ -176,7 +175,7 @@ def c99(
     body = [line for group in [*groups, *last] for line in writer.lines(group, kept)]
     source = layout(name, trace.inputs, results, inputs, outputs, writer.constants, sizes, body)
     if path is not None:
-        write(Path(path), source)
+        write_whole(path, source.encode())
     return source
 
 
@@ -225,15 +224,3 @@ def labels(name: str, port: Port) -> list[str]:
             quoted = ", ".join('"' + v.replace("\\", "\\\\").replace('"', '\\"') + '"' for v in values)
             made.append(f"const char *const {name}_{kind}[{len(values)}] = {{{quoted}}};")
     return made
-
-
-def write(path: Path, text: str):
-    """Under its name only when complete."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".part")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

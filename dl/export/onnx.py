@@ -1,14 +1,13 @@
 """dl.export.onnx: a function as an ONNX model (opset 17), for runtimes that read it."""
 
 import os
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
 from dl.export.port import Port
 from dl.export.record import record
+from dl.files import write_whole
 from dl.tensor import Tensor
 
 OPSET = 17
@@ -205,7 +204,7 @@ def onnx(
     helper.set_model_props(model, {k: "; ".join(map(label, *filled(p))) for k, p in labels.items() if p.names})
     package.checker.check_model(model)
     if path is not None:
-        write_bytes(Path(path), model.SerializeToString())
+        write_whole(path, model.SerializeToString())
     return model
 
 
@@ -215,15 +214,3 @@ def filled(port: Port):
 
 def label(name: str, unit: str) -> str:
     return f"{name} [{unit}]" if unit else name
-
-
-def write_bytes(path: Path, data: bytes):
-    """Under its name only when complete."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -79,7 +79,8 @@ def right_side(a: Tensor, b: Tensor, name: str) -> tuple[Tensor, Tensor, bool]:
             f"linalg.{name}: A has shape {list(a.shape)}, so B must have shape (..., {a.shape[-2]}, k) or "
             f"(..., {a.shape[-2]}); got {list(b.shape[:-1] if vector else b.shape)}"
         )
-    return *same_batch(a, b), vector
+    a, b = same_batch(a, b)
+    return a, b, vector
 
 
 def solve(A, B) -> Tensor:

@@ -139,10 +139,6 @@ def sum_to(g: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def micro(name: str) -> MicroOp:
     """The micro-operation of this name with its twin."""
-    if name not in twins.TWINS:  # temporary: until the owner's table has them all
-        from dl.reference import elementwise_stub
-
-        return MicroOp(name, elementwise_stub.TWINS[name])
     return MicroOp(name, twins.TWINS[name])
 
 

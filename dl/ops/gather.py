@@ -18,7 +18,7 @@ def places(index: np.ndarray, dim: int) -> tuple:
 
 
 def scatter_forward(x, index, source, *, dim):
-    """In the order of index whatever its strides (NumPy goes through memory): of several to one place, the last stays."""
+    """In the order of index whatever its strides (NumPy goes by memory): of several to one place, the last stays."""
     out = x.copy()
     at = places(np.asarray(index, order="C"), dim)
     out[at] = np.asarray(source[tuple([slice(0, n) for n in index.shape])], order="C")

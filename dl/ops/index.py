@@ -18,7 +18,7 @@ ARRAY = "array"  # stands in an index for the next integer array among the input
 
 
 def filled(index: tuple, arrays: tuple) -> tuple:
-    """The index with the arrays in their places, in C order: NumPy goes through them as they lie in memory, and of several
+    """The index with the arrays in their places, in C order: NumPy goes through them as they lie in memory; of several
     values for one element the last stays."""
     rest = iter([np.asarray(a, order="C") for a in arrays])
     return tuple([next(rest) if type(i) is str else i for i in index])

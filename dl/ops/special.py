@@ -236,7 +236,7 @@ def logaddexp(x, y) -> Tensor:
 def xlogy(x, y) -> Tensor:
     """x log(y), 0 where x = 0 (unless y is NaN)."""
     x, y = floats(x, y)
-    zero = (x == 0) & (y == y)
+    zero = (x == 0) & ((y <= 0) | (y == float("inf")))  # elsewhere x log(y) is right by itself, and so is its gradient
     return where(zero, 0.0, x * log(where(zero, 1.0, y)))
 
 

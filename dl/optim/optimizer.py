@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ class Group:
         self.settings = settings
         self.state: dict[str, list[Tensor]] = {}  # one tensor per parameter
 
-    def __getitem__(self, name: str):
+    def __getitem__(self, name: str) -> Any:
         if name == "lr":
             return float(self.rate.array)
         return self.params if name == "params" else self.settings[name]

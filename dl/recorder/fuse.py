@@ -61,7 +61,9 @@ def fuse(group: list[Instruction], memory: Memory, kept: set[int]) -> Instructio
 
 def literal(operand: Operand, memory: Memory) -> bool:
     root = memory.roots[operand.root]
-    return root.literal and root.array.size == 1
+    if not root.literal or root.array.size != 1:
+        return False
+    return root.array.dtype.kind == "f" or abs(int(root.array.reshape(-1)[0])) < 2**53  # constants travel as doubles
 
 
 def constant(operand: Operand, memory: Memory) -> tuple[float, int]:

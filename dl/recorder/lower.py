@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from dl.kernel import Kernel, MicroOp, _kernels
+from dl.kernel import Kernel, MicroOp
 from dl.recorder import copies
 from dl.recorder.memory import Memory, Operand
 from dl.tensor import CONSTANT
@@ -66,14 +66,14 @@ def instructions(memory: Memory, p, inputs, attrs, outs, ins) -> list[Instructio
     if isinstance(p.forward, MicroOp):
         shape = outs[0].shape
         return [Instruction("micro", p.forward.name, outs, tuple(i.broadcast(shape) for i in ins), writes=writes)]
-    if isinstance(p.forward, Kernel) and (_kernels is None or p.forward.name in _kernels.KERNELS):
+    if isinstance(p.forward, Kernel):
         arrays = [None if t is None else t.array for t in inputs]
         ints, floats = p.forward.numbers(*arrays, **attrs)
         if p.forward.views is not None:
             ins = tuple(None if a is None else memory.operand(a) for a in p.forward.views(*arrays, **attrs))
         return [Instruction("kernel", p.forward.name, outs, ins, tuple(ints), tuple(floats), writes)]
     moves = COPIES.get(p.name)
-    if moves is not None and "copy" in getattr(_kernels, "KERNELS", ()):
+    if moves is not None:
         return [move(*m) for m in moves(outs[0] if outs else None, ins, attrs)]
     arrays = tuple(None if t is None else t.array for t in inputs)
     return [Instruction("python", p.name, outs, ins, writes=writes, payload=(p, attrs, arrays), keep=p.stateful)]
