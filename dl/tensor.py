@@ -21,7 +21,8 @@ class Tensor:
     """
 
     __slots__ = (
-        "__weakref__", "_changed", "_grad", "_hooks", "_index", "_node", "_parameter", "_past", "array", "requires_grad",
+        "__weakref__", "_changed", "_grad", "_hooks", "_index", "_node", "_parameter", "_past", "array",
+        "requires_grad",
     )  # fmt: skip
     array: np.ndarray
     requires_grad: bool
