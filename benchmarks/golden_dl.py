@@ -1,4 +1,4 @@
-"""Writes tests/golden/dl_torch.json: what PyTorch's layers give on the cases of tests/dl_torch_cases.py.
+"""Writes tests/reference/dl_torch.json: what PyTorch's layers give on the cases of tests/dl_torch_cases.py.
 
     python benchmarks/golden_dl.py
 
@@ -52,4 +52,4 @@ def rounded(value):
 if __name__ == "__main__":
     found = [{"layer": name, **rounded(run(name, *rest))} for name, *rest in CASES]
     lines = ",\n".join(json.dumps(entry) for entry in found)
-    (TESTS / "golden" / "dl_torch.json").write_text(f'{{"torch": "{torch.__version__}", "cases": [\n{lines}\n]}}\n')
+    (TESTS / "reference" / "dl_torch.json").write_text(f'{{"torch": "{torch.__version__}", "cases": [\n{lines}\n]}}\n')

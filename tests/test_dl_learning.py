@@ -49,6 +49,11 @@ def test_an_mlp_reads_digits():
     assert time.perf_counter() - begin < MOST
 
 
+def stratified(g, n):
+    """n numbers, one in each n-th of [0, 1): what is averaged over them varies less."""
+    return ((np.arange(n) + g.uniform(n).numpy()) / n).astype(np.float32)
+
+
 def test_a_flow_model_finds_both_modes():
     """Trajectories that go round an obstacle on the left (70 %) or on the right: masses within 0.05, few in between."""
     begin, T = time.perf_counter(), 16
@@ -61,17 +66,19 @@ def test_a_flow_model_finds_both_modes():
         return F.mse_loss(net(x, t), x1 - x0)
 
     opt, step = trainer(net, loss_of, 1e-3)
-    schedule = optim.CosineLR(opt, 1500, warmup=50)
+    schedule, ema = optim.CosineLR(opt, 1500, warmup=50), optim.EMA(net.parameters(), decay=0.995)
     for _ in range(1500):
-        side = np.where(g.uniform(128).numpy() < 0.7, -1.0, 1.0).astype(np.float32)
+        side = np.where(stratified(g, 128) < 0.7, -1.0, 1.0).astype(np.float32)
         x1 = side[:, None, None] * bump + 0.02 * g.normal(128, 1, T).numpy()
-        step(x1, g.normal(128, 1, T).numpy(), g.uniform(128).numpy())
+        step(x1, g.normal(128, 1, T).numpy(), g.permutation(128).numpy() / np.float32(128) + stratified(g, 1)[0] / 128)
         schedule.step()
-    x = g.normal(1000, 1, T).numpy()
+        ema.update()
+    ema.swap()
+    x = g.normal(2000, 1, T).numpy()
     velocity = dl.jit(net)
     with dl.no_grad():
         for k in range(30):
-            x = x + velocity(x, np.full(1000, k / 30, np.float32)) / 30
+            x = x + velocity(x, np.full(2000, k / 30, np.float32)) / 30
     middle = x[:, 0] @ bump / (bump @ bump)
     left, right = (np.abs(middle + 1) < 0.3).mean(), (np.abs(middle - 1) < 0.3).mean()
     assert abs(left - 0.7) < 0.05 and abs(right - 0.3) < 0.05, (left, right)

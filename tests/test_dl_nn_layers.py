@@ -10,7 +10,7 @@ from dl_torch_cases import CASES, filled, wave
 import dl
 from dl import nn
 
-GOLDEN = json.loads((Path(__file__).parent / "golden" / "dl_torch.json").read_text())["cases"]
+GOLDEN = json.loads((Path(__file__).parent / "reference" / "dl_torch.json").read_text())["cases"]
 DOUBLE = {"dtype": dl.float64, "generator": dl.Generator(0)}
 PLAIN = ("BatchNorm1d", "BatchNorm2d", "GroupNorm", "RMSNorm")  # layers that draw nothing
 
