@@ -37,7 +37,7 @@ sanitize: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --no-deps --target build/sanitize -C cmake.define.DL_SANITIZE=ON \
 		-C install.strip=false .
 	LD_PRELOAD=$$(cc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
-		$(BIN)/python tests/sanitized.py build/sanitize
+		$(BIN)/python tests/sanitized.py build/sanitize --out benchmarks/results/dl_sanitize.json
 
 # the C extension is rebuilt when its sources change; Python sources are used in place
 $(VENV)/.installed: $(SOURCES)

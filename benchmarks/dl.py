@@ -10,6 +10,7 @@ benchmarks/results/dl.json, or with --cases only what --out names. Ends with 1 w
 """
 
 import argparse
+import compileall
 import json
 import os
 import platform
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -37,8 +39,11 @@ IMPORTS = 25
 
 
 def agree(case: str, prepared: list[dict]):
-    """Raises SystemExit where the first values of two variants of a case differ: they would not do the same work."""
-    ours = next(e for e in prepared if e["framework"] == "dl" and "error" not in e)
+    """Raises SystemExit where ours fails, or where the first values of two variants of a case differ."""
+    mine = [e for e in prepared if e["framework"] == "dl"]
+    if failed := [f"{e['variant']}: {e['error']}" for e in mine if "error" in e]:
+        raise SystemExit(f"{case}: {'; '.join(failed)}; nothing measured")
+    ours = mine[0]
     for e in prepared:
         if "error" in e or e["variant"].startswith(("FMA", "gradient")):
             continue
@@ -72,26 +77,36 @@ def measure(case: str, workers: list[Worker], rounds: int, seconds: float, order
     return prepared
 
 
-def import_times() -> list[dict]:
-    """Seconds that `import dl` and `import numpy` take in fresh processes run in turns."""
-    blocks: dict[str, list[float]] = {"import dl": [], "import numpy": []}
-    code = "import time; t = time.perf_counter(); {}; print(time.perf_counter() - t)"
+def build_wheel(folder: Path) -> int:
+    """The size of the wheel that pip builds, unpacked and compiled in the folder as an installer does it."""
+    made = folder / "made"
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(made), str(ROOT)], check=True
+    )
+    (wheel,) = made.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    compileall.compile_dir(folder / "dl", quiet=1)
+    return wheel.stat().st_size
+
+
+def import_times(folder: Path) -> list[dict]:
+    """Seconds that the statements take in fresh processes run in turns: dl from the unpacked wheel, NumPy, and dl as it
+    is installed here, where an editable install's finder is asked for every module."""
+    paths = [str(folder), str(Path(np.__file__).parent.parent)]
+    timed = "import time; t = time.perf_counter(); {}; print(time.perf_counter() - t)"
+    plain = f"import sys; sys.path[:0] = {paths}; {timed}"
+    commands = {
+        "import dl": ["-S", "-c", plain.format("import dl")],
+        "import numpy": ["-S", "-c", plain.format("import numpy")],
+        "as installed here, import dl": ["-c", timed.format("import dl")],
+    }
+    blocks: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(IMPORTS):
-        for name, found in blocks.items():
-            done = subprocess.run(
-                [sys.executable, "-c", code.format(name)], cwd=ROOT, check=True, capture_output=True, text=True
-            )
-            found.append(float(done.stdout))
+        for name, command in commands.items():
+            done = subprocess.run([sys.executable, *command], cwd=folder, check=True, capture_output=True, text=True)
+            blocks[name].append(float(done.stdout))
     return [{"case": "import", "variant": name, "threads": 1, **statistics(s)} for name, s in blocks.items()]
-
-
-def wheel_bytes() -> int:
-    """The size of the wheel that pip builds."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", folder, str(ROOT)]
-        subprocess.run(command, check=True)
-        (wheel,) = Path(folder).glob("*.whl")
-        return wheel.stat().st_size
 
 
 def processor() -> str:
@@ -138,9 +153,9 @@ def main() -> int:
             w.close()
     wheel = None
     if re.search(args.cases, "import"):
-        measured += import_times()
-    if not args.cases:
-        wheel = wheel_bytes()
+        with tempfile.TemporaryDirectory() as folder:
+            wheel = build_wheel(Path(folder))
+            measured += import_times(Path(folder))
     rows = [found for row in ROWS if (found := judged(row, measured))]
     out = args.out or (None if args.cases else RESULTS)
     if out:

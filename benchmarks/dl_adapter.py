@@ -100,8 +100,9 @@ class Adapter(Peer):
 
     def __init__(self, threads: int):
         super().__init__(threads)
-        if _kernels is not None:
-            _kernels.set_num_threads(threads)
+        if _kernels is None:
+            raise RuntimeError("the C kernels of dl were not built; nothing to measure")
+        _kernels.set_num_threads(threads)
 
     def info(self) -> dict:
         return {"dl": dl.backend()}

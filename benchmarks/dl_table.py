@@ -55,7 +55,7 @@ ROWS = (
     Row("LQR layer, n = 12, batch 64, with gradient: against SciPy", "LQR layer", 2, ("SciPy",), ("dl",), at_most=True),
     Row("cart-pole rollout, T = 200: against a NumPy loop", "cart-pole rollout", 30, ("NumPy",)),
     Row("its gradient by x0 and u: rollouts", "cart-pole rollout", 5, ("dl.jit",), ("gradient",), at_most=True),
-    Row("import dl: against import numpy", "import", 1.6, ("import numpy",), ("import dl",), at_most=True),
+    Row("import dl from the wheel: against NumPy", "import", 1.6, ("import numpy",), ("import dl",), at_most=True),
 )
 WHEEL = 3_000_000  # bytes, at most
 

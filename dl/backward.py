@@ -1,12 +1,14 @@
 """Gradients flow backwards over the tape: an explicit queue, no recursion."""
 
+from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
 
+from dl.kernel import _kernels
 from dl.primitive import Primitive
-from dl.tape import Node, alias, key, latest, rewritten, set_grad, settle, state
+from dl.tape import Node, alias, apply, key, latest, rewritten, set_grad, settle, state
 from dl.tensor import CONSTANT, Tensor
 
 
@@ -232,8 +234,28 @@ def own(g: Tensor, given: set) -> Tensor:
     return g
 
 
+def accumulate(leaf: Tensor, g: Tensor):
+    """Add to a leaf's gradient in place, so that a recorded accumulation finds its array again."""
+    set_grad(leaf, leaf._grad.add_(g), True)
+
+
+def arrived(node: Node, slots: list):
+    """Hooks and retained gradients of a node's outputs."""
+    Sweep().arrive(node, slots)
+
+
+in_c: Callable | None = None if _kernels is None else apply.backward
+CASES = (check_unchanged, arrived, pull, hooked, accumulate)  # what the pass in C asks Python for
+
+
 def backward(output: Tensor, gradient: Tensor | None = None, *, create_graph: bool = False):
     """Add d<output, gradient>/d(leaf) to the .grad of every leaf that requires it; see Tensor.backward."""
+    if in_c is None or create_graph or not in_c(output, gradient, CASES):
+        backward_anything(output, gradient, create_graph)
+
+
+def backward_anything(output: Tensor, gradient: Tensor | None, create_graph: bool):
+    """backward with a graph, with listeners, after in-place changes, and where there is no C."""
     gradient = seed(output, gradient)
     found = pull_back((output,), (gradient,), create_graph=create_graph)
     given = {id(gradient.array)}
@@ -242,8 +264,10 @@ def backward(output: Tensor, gradient: Tensor | None = None, *, create_graph: bo
         for leaf, g in found.values():
             if leaf._grad is None:
                 set_grad(leaf, own(g, given), True)
-            else:  # in place, so that a recorded accumulation finds its array again
-                set_grad(leaf, leaf._grad + g if create_graph else leaf._grad.add_(g), True)
+            elif create_graph:
+                set_grad(leaf, leaf._grad + g, True)
+            else:
+                accumulate(leaf, g)
     finally:
         state.grad = before
 

@@ -63,7 +63,7 @@ class Kernel:
     def __call__(self, *arrays, **attrs):
         if _kernels is None:
             return self.twin(*arrays, **attrs)
-        outs = tuple(allocate(spec) for spec in self.outputs(*arrays, **attrs))
+        outs = tuple([allocate(spec) for spec in self.outputs(*arrays, **attrs)])
         ints, floats = self.numbers(*arrays, **attrs)
         _kernels.call(self.name, outs, arrays if self.views is None else self.views(*arrays), ints, floats)
         return outs[0] if len(outs) == 1 else outs

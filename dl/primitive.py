@@ -29,6 +29,8 @@ class Primitive:
     a saved value in place before backward raises. view=True: the result may share memory with input 0.
     mutates: inputs that forward writes into. differentiable=False: integer or boolean results; no gradient.
     stateful=True: another result on each call (random numbers); never folded into a constant.
+    quiet: the vjp in C on arrays, quiet(needs, g, out, *inputs) -> gradients or NotImplemented, needs an int with a bit
+    per input: the same operations in the same order, for backward passes that nothing records (dl/csrc/quiet.c).
     """
 
     name: str
@@ -43,11 +45,12 @@ class Primitive:
     mutates: tuple[int, ...] = ()
     differentiable: bool = True
     stateful: bool = False
+    quiet: Callable | None = None
     run: Callable = field(init=False, repr=False)  # forward, without the detour through Python where C does it all
-    traits: int = field(init=False, repr=False)  # view, differentiable, mutates or stateful: one bit each, for C
+    traits: int = field(init=False, repr=False)  # view, differentiable, stateful, mutates: one bit each, for C
 
     def __post_init__(self):
         run = self.forward.run if isinstance(self.forward, (MicroOp, Kernel)) else self.forward
         object.__setattr__(self, "run", run)
-        traits = self.view + 2 * self.differentiable + 4 * bool(self.mutates or self.stateful)
+        traits = self.view + 2 * self.differentiable + 4 * self.stateful + 8 * bool(self.mutates)
         object.__setattr__(self, "traits", traits)

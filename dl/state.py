@@ -11,21 +11,33 @@ import numpy as np
 from dl.files import write_whole
 from dl.tensor import Tensor
 
-DIGEST = "sha256"
+NOTE = "dl"  # the only note in a file (several would come in any order, and the same state in other bytes)
 
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be trusted: truncated, changed, or not one of ours."""
 
 
-def digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over names, dtypes, shapes and bytes in the order of the names."""
-    total = hashlib.sha256()
+def digest(arrays: Mapping[str, np.ndarray], text: str) -> str:
+    """SHA-256 over the text of the metadata, and names, dtypes, shapes and bytes in the order of the names."""
+    total = hashlib.sha256(f"{len(text)}|{text}|".encode())
     for name in sorted(arrays):
         a = np.ascontiguousarray(arrays[name])
         total.update(f"{name}|{a.dtype}|{a.shape}|".encode())
         total.update(a.tobytes())
     return total.hexdigest()
+
+
+def checked_note(path: Path, notes: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> dict:
+    """The metadata of a file; CheckpointError where it or the arrays are not what was saved."""
+    try:
+        note = json.loads(notes[NOTE])
+        text, wanted = note["metadata"], note["sha256"]
+    except (KeyError, TypeError, ValueError):
+        raise CheckpointError(f"load: {path} carries no checksum: it was not written by dl.save") from None
+    if not isinstance(text, str) or wanted != digest(arrays, text):
+        raise CheckpointError(f"load: {path} was changed after it was saved (checksum differs); use an earlier one")
+    return json.loads(text)
 
 
 def plain(value, name: str) -> np.ndarray:
@@ -36,7 +48,7 @@ def plain(value, name: str) -> np.ndarray:
 
 
 def save(path: str | os.PathLike, arrays: Mapping, metadata: Mapping | None = None):
-    """Write named tensors or arrays and JSON-safe metadata to a safetensors file.
+    """Write named tensors or arrays and JSON-safe metadata to a safetensors file; the same state is the same bytes.
 
     The file appears under its name only when it is complete (temporary file, fsync, rename); if anything fails, what
     was there before is untouched. Raises TypeError for values that are no numbers, OSError where it cannot be written.
@@ -44,8 +56,9 @@ def save(path: str | os.PathLike, arrays: Mapping, metadata: Mapping | None = No
     from safetensors.numpy import save as to_bytes
 
     found = {name: plain(value, name) for name, value in arrays.items()}
-    notes = {"metadata": json.dumps(dict(metadata or {}), sort_keys=True), DIGEST: digest(found)}
-    write_whole(path, to_bytes(found, metadata=notes))
+    text = json.dumps(dict(metadata or {}), sort_keys=True)
+    note = json.dumps({"metadata": text, "sha256": digest(found, text)})
+    write_whole(path, to_bytes(found, metadata={NOTE: note}))
 
 
 def load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict]:
@@ -67,11 +80,7 @@ def load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict]:
         raise CheckpointError(
             f"load: {path} is not a complete safetensors file ({error}); use an earlier one"
         ) from None
-    if DIGEST not in notes or "metadata" not in notes:
-        raise CheckpointError(f"load: {path} carries no checksum: it was not written by dl.save")
-    if notes[DIGEST] != digest(arrays):
-        raise CheckpointError(f"load: {path} was changed after it was saved (checksum differs); use an earlier one")
-    return arrays, json.loads(notes["metadata"])
+    return arrays, checked_note(path, notes, arrays)
 
 
 def prefixed(prefix: str, arrays: Mapping) -> dict:

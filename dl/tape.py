@@ -109,7 +109,7 @@ def several(p: Primitive, inputs: tuple, attrs: dict, arrays: tuple) -> tuple[Te
 apply: Callable = apply_anything  # in C for everyday calls: no listeners, no in-place changes, no random numbers
 wrap: Callable = Tensor
 if _kernels is not None:
-    apply = _kernels.Tape(Tensor, Node, state, clock, rewritten, apply_anything, several, NO_ATTRS)
+    apply = _kernels.Tape(Tensor, Node, state, clock, latest, rewritten, NO_ATTRS, apply_anything, several)
     wrap = apply.wrap
 
 
@@ -199,6 +199,17 @@ def set_grad(leaf: Tensor, value: Tensor | None, read: bool):
     for listener in state.traces:
         listener.grad_written(leaf, read)
     leaf._grad = value
+    new_epoch()
+
+
+def forget_gradients(leaves: list[Tensor]):
+    """leaf.grad = None for all of them."""
+    if state.traces:
+        for leaf in leaves:
+            set_grad(leaf, None, False)
+        return
+    for leaf in leaves:
+        leaf._grad = None
     new_epoch()
 
 

@@ -4,10 +4,14 @@ Inputs: the step count (0-d int64, raised by one) and the learning rate (0-d flo
 parameter; all of a parameter's tensors have one shape and one dtype. writes() says which inputs change.
 """
 
+from typing import Any
+
 import numpy as np
 
-from dl.kernel import Kernel
+from dl.kernel import Kernel, in_c
 from dl.reference import update as twins
+
+any_read_only = in_c("any_read_only")
 
 
 def writes(inputs: int, *, first: int, group: int) -> tuple[int, ...]:
@@ -27,6 +31,8 @@ def _nothing(*arrays, **attrs):
 
 def _writable(name: str, arrays, first: int, group: int):
     """ValueError where C would write into a read-only array."""
+    if any_read_only is not None and not any_read_only(arrays):
+        return
     for i, a in enumerate(arrays):
         if not a.flags.writeable and i in writes(len(arrays), first=first, group=group):
             raise ValueError(
@@ -59,10 +65,20 @@ def _scale(*arrays, max_norm):
     return (), (max_norm,)
 
 
-adam = Kernel("adam", outputs=_nothing, twin=twins.adam, numbers=_adam)
-sgd = Kernel("sgd", outputs=_nothing, twin=twins.sgd, numbers=_sgd)
-rmsprop = Kernel("rmsprop", outputs=_nothing, twin=twins.rmsprop, numbers=_rmsprop)
-ema = Kernel("ema", outputs=_nothing, twin=twins.ema, numbers=_ema)
-scale_inplace = Kernel("scale_inplace", outputs=_nothing, twin=twins.scale_inplace, numbers=_scale)
+def _row(name: str, twin, numbers) -> Kernel:
+    call: Any = in_c("call")
+
+    def direct(*arrays, **attrs):
+        call(name, (), arrays, *numbers(*arrays, **attrs))
+        return ()
+
+    return Kernel(name, outputs=_nothing, twin=twin, numbers=numbers, direct=direct if call else None)
+
+
+adam = _row("adam", twins.adam, _adam)
+sgd = _row("sgd", twins.sgd, _sgd)
+rmsprop = _row("rmsprop", twins.rmsprop, _rmsprop)
+ema = _row("ema", twins.ema, _ema)
+scale_inplace = _row("scale_inplace", twins.scale_inplace, _scale)
 grad_norm = Kernel("grad_norm", outputs=lambda *tensors: (((), np.dtype(np.float64)),), twin=twins.grad_norm)
 KERNELS = (adam, sgd, rmsprop, ema, scale_inplace, grad_norm)

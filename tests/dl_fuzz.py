@@ -200,7 +200,7 @@ class Draw:
         self.runs = [Run(seed, k) for k in range(1 + PERTURBED)]
         self.dtype = self.choice(("float32", "float64"))
         self.special = self.chance(0.06)
-        self.batch = int(self.choice(BATCHES)) if self.chance(0.12) else 0
+        self.batch = int(self.choice(BATCHES)) if self.chance(0.3) else 0
         self.layouts = ("C",) if self.chance(0.5) else ("C", "F", "spaced", "backwards")
 
     def chance(self, p: float) -> bool:

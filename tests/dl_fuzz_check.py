@@ -35,19 +35,19 @@ class Difference(AssertionError):
 @contextmanager
 def threads(n: int):
     """Kernels and recorded programs on n threads; several share even what is too small to be worth it."""
-    k, worth = kernel._kernels, (build.TOGETHER, split.ALONE)
+    k, worth = kernel._kernels, (build.TOGETHER, split.ALONE, split.LEAST_ITEMS)
     if k is None:
         yield
         return
     before = k.num_threads()
     k.set_num_threads(n)
     if n > 1:
-        build.TOGETHER, split.ALONE = -1, -1
+        build.TOGETHER, split.ALONE, split.LEAST_ITEMS = -1, -1, 1
     try:
         yield
     finally:
         k.set_num_threads(before)
-        build.TOGETHER, split.ALONE = worth
+        build.TOGETHER, split.ALONE, split.LEAST_ITEMS = worth
 
 
 def tensors(arrays) -> list:

@@ -1,7 +1,7 @@
 """What random programs of dl are made of: indexing and in-place changes, with their twins."""
 
 import numpy as np
-from dl_fuzz_ops import Op, Rejected, number, pick, positive, propose_part
+from dl_fuzz_ops import Op, Rejected, number, order, pick, positive, propose_part
 
 import dl
 from dl import functional as F
@@ -136,6 +136,21 @@ OPS["pieces"] = Op(
     lambda x, n: x[..., x.shape[-1] - x.shape[-1] // n :] * x.dtype.type(2),
     pick("f", 1, ok=lambda a: a.shape[-1] in (4, 8, 16), n=lambda draw, a: draw.choice((2, 4))),
 )
+
+
+def propose_turned(draw):
+    i = draw.pick("fi", 2, 4, lambda a: 0 not in a.shape)
+    turn = order(draw, draw.array(i))
+    return (i,), {"turn": turn, "d": draw.below(len(turn))}
+
+
+for name, f, twin in (("sum", dl.sum, np.sum), ("mean", dl.mean, np.mean), ("amax", dl.amax, np.max)):
+    OPS[f"{name}_turned"] = Op(  # what lies together in memory is in another dim than usual
+        lambda x, turn, d, f=f: f(x.permute(turn), d),
+        lambda x, turn, d, f=twin: np.asarray(f(x.transpose(turn), axis=d)),
+        propose_turned,
+        1.5,
+    )
 OPS["full"] = Op(
     lambda x, s: x * dl.full(x.shape[-1:], s, dtype=x.dtype),
     lambda x, s: x * np.full(x.shape[-1:], s, x.dtype),

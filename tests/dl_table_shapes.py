@@ -255,6 +255,8 @@ REDUCTIONS = [
     Case("abs", lambda x: dl.norm(x, 1, 0), lambda x: np.abs(x).sum(0), ((3, 2),)),
     Case("amax", lambda x: dl.norm(x, np.inf, 0), lambda x: np.abs(x).max(0), ((3, 2),)),
     Case("pow", lambda x: dl.norm(x, 3, 0), lambda x: (np.abs(x) ** 3).sum(0) ** (1 / 3), ((3, 2),), tol=64),
+    Case("mse_loss", row("mse_loss"), lambda x, y: np.square(x - y).mean(), ((3, 4), (3, 4)), tol=16),
+    Case("mse_loss", row("mse_loss"), lambda x, y: np.square(x - y).mean(), ((), ())),
     Case("argmax", dl.argmax, np.argmax, ((3, 4),), order=0),
     Case("argmax", lambda x: dl.argmax(x, 1, True), lambda x: np.argmax(x, 1, keepdims=True), ((3, 4),), order=0),
     Case("argmin", lambda x: dl.argmin(x, 0), lambda x: np.argmin(x, 0), ((3, 4),), order=0),

@@ -1,4 +1,4 @@
-"""Layers whose results were recorded from PyTorch in tests/reference/dl_torch.json (written by benchmarks/golden_dl.py).
+"""Layers whose results PyTorch recorded in tests/reference/dl_torch.json (written by benchmarks/golden_dl.py).
 
 (name, arguments, shapes of the inputs, masks or other arguments of the call); all values come from `wave`.
 """

@@ -101,3 +101,13 @@ PyObject *py_reduce(PyObject *module, PyObject *const *args, Py_ssize_t n, PyObj
   Call call = {kernel, 2, n_dims, 0, operands, dims, NULL, NULL};
   return finished(&call, out);
 }
+
+PyObject *py_any_read_only(PyObject *module, PyObject *arrays) {
+  (void)module;
+  if (!PyTuple_Check(arrays)) return PyErr_Format(PyExc_TypeError, "any_read_only takes a tuple of arrays");
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(arrays); i++) {
+    PyObject *a = PyTuple_GET_ITEM(arrays, i);
+    if (!PyArray_Check(a) || !PyArray_ISWRITEABLE((PyArrayObject *)a)) Py_RETURN_TRUE;
+  }
+  Py_RETURN_FALSE;
+}

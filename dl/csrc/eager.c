@@ -159,6 +159,13 @@ static PyObject *allocate_strided(int code, PyObject *const *args, Array *operan
   return out;
 }
 
+PyObject *elementwise_result(int code, PyObject *const *args, int n, const int *dtype, Array *operands) {
+  PyObject *out = allocate_flat(args, operands, n, dtype);
+  if (!out && !PyErr_Occurred()) out = allocate_strided(code, args, operands, n, dtype);
+  if (out) operands[0].data = PyArray_DATA((PyArrayObject *)out);
+  return out;
+}
+
 static int check_operands(int code, PyObject *const *args, int n, int *dtype) {
   const char *name = dl_table->micro_ops[code];
   for (int i = 0; i < n; i++) {
@@ -209,11 +216,8 @@ PyObject *py_elementwise(PyObject *module, PyObject *const *args, Py_ssize_t nar
   if (check_operands((int)code, args, arity, dtype)) return NULL;
   if ((dtype[0] = result_dtype((int)code, args, arity, dtype)) < 0) return NULL;
   Array operands[MOST];
-  PyObject *out = allocate_flat(args, operands, n, dtype);
-  if (!out && !PyErr_Occurred()) out = allocate_strided((int)code, args, operands, n, dtype);
-  if (!out) return NULL;
-  operands[0].data = PyArray_DATA((PyArrayObject *)out);
-  if (run((int)code, operands, n)) Py_CLEAR(out);
+  PyObject *out = elementwise_result((int)code, args, n, dtype, operands);
+  if (out && run((int)code, operands, n)) Py_CLEAR(out);
   return out;
 }
 

@@ -121,6 +121,13 @@ static PyMethodDef methods[] = {
     {"linear_weight", (PyCFunction)(void (*)(void))py_linear_weight, METH_FASTCALL, "linear_weight(g, x) -> g^T x."},
     {"reduce", (PyCFunction)(void (*)(void))py_reduce, METH_FASTCALL | METH_KEYWORDS,
      "reduce(name or id, x, dim=(...)) -> array: a reduction whose result has the dtype of x (int64 for bool)."},
+    {"any_read_only", py_any_read_only, METH_O, "Whether one of a tuple of arrays must not be written into."},
+    {"linear_backward", (PyCFunction)(void (*)(void))py_linear_backward, METH_FASTCALL, "The rule of linear on arrays."},
+    {"tanh_backward", (PyCFunction)(void (*)(void))py_tanh_backward, METH_FASTCALL, "The rule of tanh on arrays."},
+    {"sigmoid_backward", (PyCFunction)(void (*)(void))py_sigmoid_backward, METH_FASTCALL, "The same of sigmoid."},
+    {"relu_backward", (PyCFunction)(void (*)(void))py_relu_backward, METH_FASTCALL, "The same of relu."},
+    {"mse_backward", (PyCFunction)(void (*)(void))py_mse_backward, METH_FASTCALL, "The same of mse_loss."},
+    {"mse", (PyCFunction)(void (*)(void))py_mse, METH_FASTCALL, "mse(x, y) -> the mean of (x - y)^2."},
     {"micro_op", py_micro_op, METH_O, "micro_op(name) -> code of an elementwise operation."},
     {"micro_ops", py_micro_ops, METH_NOARGS,
      "{name: (code, arity, dtype codes of the result for float32, float64, int64, bool; -1: does not take it)}"},
@@ -149,6 +156,7 @@ PyMODINIT_FUNC PyInit__kernels(void) {
   import_array();
   find_isas();
   team_init();
+  scratch_init();
   int cores = team_cores();
   dl_threads = cores < DL_MAX_THREADS ? cores : DL_MAX_THREADS;
   PyObject *module = PyModule_Create(&definition);

@@ -44,7 +44,20 @@ PyObject *py_matmul(PyObject *module, PyObject *const *args, Py_ssize_t n);
 PyObject *py_linear(PyObject *module, PyObject *const *args, Py_ssize_t n);
 PyObject *py_linear_weight(PyObject *module, PyObject *const *args, Py_ssize_t n);
 PyObject *py_reduce(PyObject *module, PyObject *const *args, Py_ssize_t n, PyObject *names);
+PyObject *py_any_read_only(PyObject *module, PyObject *arrays);
 PyObject *py_micro_op(PyObject *module, PyObject *name);
 PyObject *py_micro_ops(PyObject *module, PyObject *unused);
+
+/* what n - 1 operands give with broadcasting, uninitialised, and all n as the fused kernel wants them, the result first.
+ * n is at most 4; dtype: of all n; the code is for errors */
+PyObject *elementwise_result(int code, PyObject *const *args, int n, const int *dtype, Array *operands);
+
+/* derivative rules on arrays: (needs, g, out, *inputs) -> gradients, or NotImplemented; needs has a bit per input */
+PyObject *py_linear_backward(PyObject *module, PyObject *const *args, Py_ssize_t n);
+PyObject *py_tanh_backward(PyObject *module, PyObject *const *args, Py_ssize_t n);
+PyObject *py_sigmoid_backward(PyObject *module, PyObject *const *args, Py_ssize_t n);
+PyObject *py_relu_backward(PyObject *module, PyObject *const *args, Py_ssize_t n);
+PyObject *py_mse_backward(PyObject *module, PyObject *const *args, Py_ssize_t n);
+PyObject *py_mse(PyObject *module, PyObject *const *args, Py_ssize_t n);
 int add_tape_type(PyObject *module);
 #endif

@@ -54,7 +54,6 @@ static struct {
   _Atomic int64_t until;
 } pool;
 
-static pthread_key_t scratch_key;
 static unsigned long forks;
 
 static int64_t now_ns(void) {
@@ -200,8 +199,8 @@ static int crowded(void) {
          now_ns() < atomic_load_explicit(&pool.until, memory_order_relaxed);
 }
 
-/* A scheduler that sees no cache shared between the cores wakes a thread on the core of the one who wakes it, which is
- * going to spin there. So a sleeping worker may wake on any core but the caller's. */
+/* The scheduler likes to wake a thread on the core of the one that wakes it, even when another core is idle; but the
+ * caller is going to work and spin there. So a sleeping worker may wake on any core but the caller's. */
 static void keep_off(Seat *seat, int core) {
 #ifdef __linux__
   cpu_set_t cores;
@@ -287,19 +286,5 @@ unsigned long team_forks(void) { return forks; }
 
 void team_init(void) {
   reset_pool();
-  pthread_key_create(&scratch_key, free);
   pthread_atfork(NULL, NULL, after_fork);
-}
-
-void *team_scratch(size_t bytes) {
-  size_t *block = pthread_getspecific(scratch_key); /* the first 64 bytes hold the size */
-  if (block && block[0] >= bytes) return block + 64 / sizeof *block;
-  size_t size = (bytes + bytes / 4 + 4095) / 4096 * 4096;
-  void *grown = NULL;
-  if (posix_memalign(&grown, 64, 64 + size)) return NULL;
-  free(block);
-  block = grown;
-  block[0] = size;
-  pthread_setspecific(scratch_key, block);
-  return block + 64 / sizeof *block;
 }

@@ -21,4 +21,5 @@ unsigned long team_forks(void);
 
 /* The calling thread's scratch: 64-byte aligned, grows and is freed when the thread ends; NULL: out of memory */
 void *team_scratch(size_t bytes);
+void scratch_init(void); /* once, when the module is loaded */
 #endif

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator
 from dl.nn.module import Module
 from dl.tensor import Tensor
 
+CALL = Module.__call__  # forward, and hooks if there are any
+
 
 def checked(module, where: str) -> Module:
     if not isinstance(module, Module):
@@ -46,7 +48,8 @@ class Sequential(Module):
 
     def forward(self, x):
         for module in ordered(self):
-            x = module(x)
+            plain = type(module).__call__ is CALL and not module._hooks
+            x = module.forward(x) if plain else module(x)
         return x
 
     def __len__(self) -> int:

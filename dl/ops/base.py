@@ -142,12 +142,18 @@ def micro(name: str) -> MicroOp:
     return MicroOp(name, twins.TWINS[name])
 
 
-def unary(name: str, rule: Callable | None = None, *, saves=None) -> Primitive:
+def unary(name: str, rule: Callable | None = None, *, saves=None, quiet: Callable | None = None) -> Primitive:
     """A row for f(x): rule(g, out, x) = g f'(x) is both the vjp and the jvp, since the Jacobian is diagonal."""
     if rule is None:
         return Primitive(name, micro(name), batch="ew", differentiable=False)
     return Primitive(
-        name, micro(name), vjp=(rule,), jvp=lambda ts, out, x: rule(ts[0], out, x), saves=saves, batch="ew"
+        name,
+        micro(name),
+        vjp=(rule,),
+        jvp=lambda ts, out, x: rule(ts[0], out, x),
+        saves=saves,
+        batch="ew",
+        quiet=quiet,
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from dl.kernel import in_c
 from dl.ops.base import NUMBERS, as_tensor, binary, cast, floating, floats, micro, numeric, pair, spread, sum_to, unary
 from dl.primitive import Primitive
 from dl.tape import apply
@@ -34,7 +35,7 @@ ABS = unary("abs", lambda g, out, x: g * x.sign(), saves=(0,))
 SQRT = unary("sqrt", lambda g, out, x: g * 0.5 / out, saves=("out",))
 RSQRT = unary("rsqrt", lambda g, out, x: g * -0.5 * (out * square(out)), saves=("out",))
 RECIPROCAL = unary("reciprocal", lambda g, out, x: neg(g * square(out)), saves=("out",))
-RELU = unary("relu", lambda g, out, x: where(out > 0, g, 0.0), saves=("out",))
+RELU = unary("relu", lambda g, out, x: where(out > 0, g, 0.0), saves=("out",), quiet=in_c("relu_backward"))
 MAXIMUM = binary(
     "maximum",
     lambda g, out, x, y: winner(x > y, g, x == y),

@@ -1,5 +1,6 @@
 """Products of matrices and vectors: matmul, linear and their kin."""
 
+from collections.abc import Callable
 from math import prod
 
 import numpy as np
@@ -168,7 +169,20 @@ LINEAR = Primitive(
     jvp=linear_jvp,
     batch=linear_batch,
     saves=(0, 1),
+    quiet=in_c("linear_backward"),
 )
+
+
+def linear_fits(x, weight, bias) -> bool:
+    """Whether these are tensors of one floating dtype that fit, x with two axes or more."""
+    if type(x) is not Tensor or type(weight) is not Tensor or not (bias is None or type(bias) is Tensor):
+        return False
+    a, w = x.array, weight.array
+    fits = a.ndim > 1 == w.ndim - 1 and a.shape[-1] == w.shape[1] and a.dtype is w.dtype and a.dtype.kind == "f"
+    return fits and (bias is None or (bias.array.shape == w.shape[:1] and bias.array.dtype is a.dtype))
+
+
+fits: Callable = linear_fits if in_c("Tape") is None else apply.linear_fits
 
 
 def linear(x, weight, bias=None) -> Tensor:
@@ -176,17 +190,7 @@ def linear(x, weight, bias=None) -> Tensor:
 
     Raises ValueError for sizes that do not fit.
     """
-    if type(x) is Tensor and type(weight) is Tensor and (bias is None or type(bias) is Tensor):
-        a, w = x.array, weight.array
-        if (
-            a.ndim > 1 == w.ndim - 1
-            and a.shape[-1] == w.shape[1]
-            and a.dtype is w.dtype
-            and a.dtype.kind == "f"
-            and (bias is None or (bias.array.shape == w.shape[:1] and bias.array.dtype is a.dtype))
-        ):
-            return apply(LINEAR, (x, weight, bias))
-    return converted_linear(x, weight, bias)
+    return apply(LINEAR, (x, weight, bias)) if fits(x, weight, bias) else converted_linear(x, weight, bias)
 
 
 def converted_linear(x, weight, bias) -> Tensor:

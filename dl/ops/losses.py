@@ -2,9 +2,13 @@
 
 import numpy as np
 
+from dl.kernel import Kernel, in_c
 from dl.ops.base import as_tensor, floating, pair
-from dl.ops.elementwise import where
+from dl.ops.elementwise import DIV, SQUARE, SUB, where
+from dl.ops.reduce import SUM
 from dl.ops.special import softplus
+from dl.primitive import Primitive
+from dl.tape import apply, state
 from dl.tensor import Tensor
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -34,7 +38,28 @@ def matched(input, target, name: str) -> tuple[Tensor, Tensor]:
 def mse_loss(input, target, reduction: str = "mean") -> Tensor:
     """(x - y)^2, averaged over all elements (or "sum", or "none": elementwise); ValueError for unequal shapes."""
     x, y = matched(input, target, "mse_loss")
+    if reduction == "mean" and not state.traces:  # listeners hear the parts, which they can fuse
+        return apply(MSE, (x, y))
     return reduced((x - y).square(), reduction, "mse_loss")
+
+
+def mse_in_parts(x: Tensor, y: Tensor) -> Tensor:
+    return (x - y).square().mean()
+
+
+def mse_twin(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    total = SUM.run(SQUARE.run(SUB.run(x, y)), dim=tuple(range(x.ndim)))
+    return DIV.run(total, np.asarray(float(x.size), x.dtype))
+
+
+MSE = Primitive(
+    "mse_loss",
+    Kernel("mse_loss", outputs=lambda x, y: (((), x.dtype),), twin=mse_twin, direct=in_c("mse")),
+    composed=mse_in_parts,
+    saves=(0, 1),
+    quiet=in_c("mse_backward"),
+)
+TABLE = {"mse_loss": MSE}
 
 
 def l1_loss(input, target, reduction: str = "mean") -> Tensor:

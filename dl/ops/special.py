@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from dl.kernel import in_c
 from dl.ops.base import as_tensor, binary, floating, floats, unary
 from dl.ops.elementwise import abs, rsqrt, square, where
 from dl.primitive import Primitive
@@ -55,13 +56,13 @@ ACOS = unary("acos", lambda g, out, x: -(g * rsqrt((1.0 - x) * (1.0 + x))), save
 ATAN = unary("atan", lambda g, out, x: g / (1.0 + square(x)), saves=(0,))
 SINH = unary("sinh", lambda g, out, x: g * cosh(x), saves=(0,))
 COSH = unary("cosh", lambda g, out, x: g * sinh(x), saves=(0,))
-TANH = unary("tanh", lambda g, out, x: g * (1.0 - square(out)), saves=("out",))
+TANH = unary("tanh", lambda g, out, x: g * (1.0 - square(out)), saves=("out",), quiet=in_c("tanh_backward"))
 ASINH = unary("asinh", lambda g, out, x: g * rsqrt(1.0 + square(x)), saves=(0,))
 ACOSH = unary("acosh", lambda g, out, x: g * rsqrt((x - 1.0) * (x + 1.0)), saves=(0,))
 ATANH = unary("atanh", lambda g, out, x: g / ((1.0 - x) * (1.0 + x)), saves=(0,))
 ERF = unary("erf", lambda g, out, x: g * (exp(-square(x)) * TWO_OVER_SQRT_PI), saves=(0,))
 ERFC = unary("erfc", lambda g, out, x: g * (exp(-square(x)) * -TWO_OVER_SQRT_PI), saves=(0,))
-SIGMOID = unary("sigmoid", lambda g, out, x: g * (out * (1.0 - out)), saves=("out",))
+SIGMOID = unary("sigmoid", lambda g, out, x: g * (out * (1.0 - out)), saves=("out",), quiet=in_c("sigmoid_backward"))
 SOFTPLUS = unary("softplus", lambda g, out, x: g * sigmoid(x), saves=(0,))
 GELU = unary("gelu", lambda g, out, x: g * apply(GELU_GRAD, (x,)), saves=(0,))
 GELU_TANH = unary("gelu_tanh", lambda g, out, x: g * apply(GELU_TANH_GRAD, (x,)), saves=(0,))

@@ -24,7 +24,8 @@ class Muon(Optimizer):
 
     def update(self, group: Group):
         momentum = group["momentum"]
-        for p, g, buffer in with_gradients(group, "momentum_buffer"):
+        params, gradients, (buffers,) = with_gradients(group, "momentum_buffer")
+        for p, g, buffer in zip(params, gradients, buffers, strict=True):
             buffer.copy_(buffer * momentum + g)
             update = g + buffer * momentum if group["nesterov"] else buffer
             matrix = update.reshape(p.shape[0], -1)

@@ -2,11 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from itertools import compress
 from typing import Any
 
 import numpy as np
 
-from dl.tape import changed, no_grad
+from dl.tape import changed, forget_gradients, state
 from dl.tensor import Tensor, float64, int64
 
 
@@ -76,8 +77,11 @@ class Optimizer(ABC):
     def zero_grad(self, set_to_none: bool = True):
         """Forget the gradients (set_to_none=False: overwrite them with zeros)."""
         for group in self.param_groups:
+            if set_to_none:
+                forget_gradients(group.params)
+                continue
             for p in group.params:
-                if set_to_none or p.grad is None:
+                if p.grad is None:
                     p.grad = None
                 else:
                     p.grad.zero_()
@@ -85,9 +89,12 @@ class Optimizer(ABC):
     def step(self, closure=None):
         """One update; closure, if given, is called first to compute the loss, which is returned."""
         loss = None if closure is None else closure()
-        with no_grad():
+        before, state.grad = state.grad, False
+        try:
             for group in self.param_groups:
                 self.update(group)
+        finally:
+            state.grad = before
         return loss
 
     @abstractmethod
@@ -135,7 +142,11 @@ class Optimizer(ABC):
     state_names: tuple[str, ...] = ()
 
 
-def with_gradients(group: Group, *states: str) -> list[tuple]:
-    """(parameter, gradient, state, ...) for the parameters that have a gradient."""
+def with_gradients(group: Group, *states: str) -> tuple[list, list, list]:
+    """The parameters that have a gradient, their gradients, and a list of theirs for each state."""
     columns = [group.zeros(name) for name in states]
-    return [(p, p.grad, *state) for p, *state in zip(group.params, *columns, strict=True) if p.grad is not None]
+    gradients = [g for p in group.params if (g := p._grad) is not None]
+    if len(gradients) == len(group.params):
+        return group.params, gradients, columns
+    have = [p._grad is not None for p in group.params]
+    return list(compress(group.params, have)), gradients, [list(compress(column, have)) for column in columns]

@@ -16,10 +16,13 @@ def update_row(name: str, inputs: int, group: int, first: int = 2) -> Primitive:
 
 
 def run(name: str, group: Group, states: tuple[str, ...], **numbers):
-    rows = with_gradients(group, *states)
-    if rows:
-        inputs = (group.count, group.rate, *(t for row in rows for t in row))
-        apply(update_row(name, len(inputs), 2 + len(states)), inputs, numbers)
+    params, gradients, columns = with_gradients(group, *states)
+    if params:
+        width = 2 + len(states)
+        inputs = [group.count, group.rate, *[None] * (width * len(params))]
+        for i, column in enumerate((params, gradients, *columns), 2):
+            inputs[i::width] = column
+        apply(update_row(name, len(inputs), width), tuple(inputs), numbers)
 
 
 def betas_of(betas) -> tuple[float, float]:
