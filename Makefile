@@ -31,12 +31,13 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/swing_up.py
 	$(BIN)/python benchmarks/dl.py
 
-# the C kernels' tests on a build with the address and undefined-behaviour sanitizers (gcc or clang on Linux)
+# the C kernels' tests on a build with the address and undefined-behaviour sanitizers (gcc or clang on Linux); the C++
+# library is loaded with them, or they stop at the first exception inside SciPy
 sanitize: $(VENV)/.dev
 	rm -rf build/sanitize
 	$(BIN)/python -m pip install --quiet --no-deps --target build/sanitize -C cmake.define.DL_SANITIZE=ON \
 		-C install.strip=false .
-	LD_PRELOAD=$$(cc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
+	LD_PRELOAD="$$(cc -print-file-name=libasan.so) $$(cc -print-file-name=libstdc++.so.6)" ASAN_OPTIONS=detect_leaks=0 \
 		$(BIN)/python tests/sanitized.py build/sanitize --out benchmarks/results/dl_sanitize.json
 
 # the C extension is rebuilt when its sources change; Python sources are used in place
