@@ -66,8 +66,8 @@ def test_a_flow_model_finds_both_modes():
         return F.mse_loss(net(x, t), x1 - x0)
 
     opt, step = trainer(net, loss_of, 1e-3)
-    schedule, ema = optim.CosineLR(opt, 1500, warmup=50), optim.EMA(net.parameters(), decay=0.995)
-    for _ in range(1500):
+    schedule, ema = optim.CosineLR(opt, 800, warmup=50), optim.EMA(net.parameters(), decay=0.99)
+    for _ in range(800):
         side = np.where(stratified(g, 128) < 0.7, -1.0, 1.0).astype(np.float32)
         x1 = side[:, None, None] * bump + 0.02 * g.normal(128, 1, T).numpy()
         step(x1, g.normal(128, 1, T).numpy(), g.permutation(128).numpy() / np.float32(128) + stratified(g, 1)[0] / 128)
