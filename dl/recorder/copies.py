@@ -20,7 +20,7 @@ def part(operand: Operand, view) -> Operand:
     lo, hi = operand.extent()
     ghost = np.ndarray(operand.shape, operand.dtype, np.empty(hi - lo, np.uint8), operand.offset - lo, strides)
     seen = view(ghost)
-    offset = seen.__array_interface__["data"][0] - ghost.__array_interface__["data"][0]
+    offset = seen.__array_interface__["data"][0] - ghost.__array_interface__["data"][0] if seen.size else 0
     return replace(
         operand, offset=operand.offset + offset, shape=seen.shape, strides=tuple(s // size for s in seen.strides)
     )

@@ -94,7 +94,8 @@ class Memory:
         root = self.root(array, kind, literal)
         size = array.itemsize
         strides = tuple([s // size for s in array.strides])
-        return Operand(root, address(array) - self.starts[root], array.dtype, array.shape, strides)
+        offset = address(array) - self.starts[root] if array.size else 0  # a view of nothing may begin anywhere
+        return Operand(root, offset, array.dtype, array.shape, strides)
 
     def view(self, operand: Operand, array: np.ndarray | None = None) -> np.ndarray:
         """The NumPy view that an operand describes, on its root's array or on another buffer of the same bytes."""
