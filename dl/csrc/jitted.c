@@ -116,7 +116,7 @@ static PyType_Slot slots[] = {{Py_tp_new, jitted_new},
                               {Py_tp_methods, methods},
                               {Py_tp_members, members},
                               {Py_tp_getset, getset},
-                              {Py_tp_doc, "Jitted(fallback): runs the recorded program that fits the arguments, or else fallback."},
+                              {Py_tp_doc, "Jitted(fallback): runs the recorded program that fits, or else fallback."},
                               {0, NULL}};
 
 static PyType_Spec spec = {

@@ -249,17 +249,20 @@ static PyMemberDef members[] = {
     {"scratch", T_ULONG, offsetof(Program, work_bytes), READONLY, "Bytes of scratch memory it holds."},
     {NULL, 0, 0, 0, NULL}};
 
+static const char doc[] =
+    "Program(buffers, calls, inputs, outputs, nt): a recorded program; program(*arrays) runs it.\n\n"
+    "An operand is None or (buffer index, byte offset, dtype code, shape, strides in elements). A call is\n"
+    "(kernel, outs, ins, ints, floats, barrier, thread), where barrier says that the team meets after it; thread is\n"
+    "0 for all threads or t for thread t - 1 alone; or ('python', callable). inputs are filled from the arguments,\n"
+    "outputs are copied out.";
+
 static PyType_Slot slots[] = {{Py_tp_new, program_new},
                               {Py_tp_call, PyVectorcall_Call},
                               {Py_tp_dealloc, program_free},
                               {Py_tp_traverse, program_traverse},
                               {Py_tp_clear, program_clear},
                               {Py_tp_members, members},
-                              {Py_tp_doc, "Program(buffers, calls, inputs, outputs, nt): a recorded program; program(*arrays) runs it.\n\n"
-                          "An operand is None or (buffer index, byte offset, dtype code, shape, strides in elements).\n"
-                          "A call is (kernel, outs, ins, ints, floats, barrier, thread), where barrier says that the team\n"
-                          "meets after it, and thread is 0 for all threads or t for thread t - 1 alone; or\n"
-                          "('python', callable). inputs are filled from the arguments, outputs are copied out."},
+                              {Py_tp_doc, (void *)doc},
                               {0, NULL}};
 
 static PyType_Spec spec = {
