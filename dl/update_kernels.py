@@ -11,8 +11,6 @@ import numpy as np
 from dl.kernel import Kernel, in_c
 from dl.reference import update as twins
 
-any_read_only = in_c("any_read_only")
-
 
 def writes(inputs: int, *, first: int, group: int) -> tuple[int, ...]:
     """Indices of the inputs that an update writes into, for Primitive.mutates.
@@ -31,8 +29,6 @@ def _nothing(*arrays, **attrs):
 
 def _writable(name: str, arrays, first: int, group: int):
     """ValueError where C would write into a read-only array."""
-    if any_read_only is not None and not any_read_only(arrays):
-        return
     for i, a in enumerate(arrays):
         if not a.flags.writeable and i in writes(len(arrays), first=first, group=group):
             raise ValueError(
@@ -42,17 +38,17 @@ def _writable(name: str, arrays, first: int, group: int):
 
 def _adam(*arrays, betas, eps, weight_decay, decoupled):
     _writable("adam", arrays, 2, 4)
-    return (int(decoupled),), (*betas, eps, weight_decay)
+    return (int(decoupled), 0), (*betas, eps, weight_decay)
 
 
 def _sgd(*arrays, momentum, dampening, weight_decay, nesterov):
     _writable("sgd", arrays, 2, 3 if momentum else 2)
-    return (int(nesterov),), (momentum, dampening, weight_decay)
+    return (int(nesterov), 0), (momentum, dampening, weight_decay)
 
 
 def _rmsprop(*arrays, alpha, eps, weight_decay, momentum, centered):
     _writable("rmsprop", arrays, 2, 3 + bool(centered) + bool(momentum))
-    return (int(centered),), (alpha, eps, weight_decay, momentum)
+    return (int(centered), 0), (alpha, eps, weight_decay, momentum)
 
 
 def _ema(*arrays):
@@ -67,9 +63,12 @@ def _scale(*arrays, max_norm):
 
 def _row(name: str, twin, numbers) -> Kernel:
     call: Any = in_c("call")
+    any_read_only: Any = in_c("any_read_only")
 
     def direct(*arrays, **attrs):
-        call(name, (), arrays, *numbers(*arrays, **attrs))
+        if any_read_only(arrays):
+            numbers(*arrays, **attrs)  # refuses where it would be written into
+        call(name, (), arrays, *numbers(**attrs))
         return ()
 
     return Kernel(name, outputs=_nothing, twin=twin, numbers=numbers, direct=direct if call else None)

@@ -212,8 +212,8 @@ def test_a_failing_or_recursive_python_call_ends_the_run():
 
 def test_jitted_takes_the_program_that_fits():
     jitted = K.Jitted(lambda *args, **named: ("fallback", len(args), named))
-    jitted.add(chain(1, n=8))
-    jitted.add(chain(2, n=9))
+    jitted.add(K.Choice((chain(1, n=8),)))
+    jitted.add(K.Choice((chain(2, n=9),)))
     np.testing.assert_array_equal(jitted(np.ones(8)), np.full(8, 1.5))
     np.testing.assert_array_equal(jitted(np.ones(9)), np.full(9, 2.25))
     assert jitted(np.ones(10)) == ("fallback", 1, {})
@@ -221,12 +221,12 @@ def test_jitted_takes_the_program_that_fits():
     assert jitted([1.0]) == ("fallback", 1, {})
     K.bump_epoch()
     assert jitted(np.ones(8)) == ("fallback", 1, {})
-    program = chain(3, n=8)
-    jitted.add(program)
+    choice = K.Choice((chain(3, n=8),))
+    jitted.add(choice)
     assert jitted(np.ones(8))[0] == 1.5**3
-    program.epoch = -1
+    choice.epoch = -1
     assert jitted(np.ones(8)) == ("fallback", 1, {})
-    program.epoch = K.epoch()
+    choice.epoch = K.epoch()
     jitted.clear()
     assert jitted(np.ones(8)) == ("fallback", 1, {})
 
@@ -242,7 +242,7 @@ def test_jitted_is_a_function_like_others():
     assert jitted.__name__ == "length"
     with pytest.raises(TypeError, match="must be callable"):
         K.Jitted(3)
-    with pytest.raises(TypeError, match="wants a Program, got int"):
+    with pytest.raises(TypeError, match="wants a Choice, got int"):
         jitted.add(3)
 
 

@@ -1,4 +1,4 @@
-/* The Jitted type: one function's recorded programs, tried in turn; where none fits, the fallback runs. */
+/* The Jitted type: what was recorded of one function, tried in turn; where nothing fits, the fallback runs. */
 #include "program.h"
 
 #include <structmember.h>
@@ -6,7 +6,7 @@
 typedef struct {
   PyObject_HEAD
   vectorcallfunc vectorcall;
-  PyObject *fallback, *programs, *dict, *weak;
+  PyObject *fallback, *choices, *dict, *weak;
 } Jitted;
 
 PyTypeObject *dl_jitted_type;
@@ -16,12 +16,12 @@ static PyObject *jitted_call(PyObject *self, PyObject *const *args, size_t nargs
   Jitted *j = (Jitted *)self;
   if (!names || PyTuple_GET_SIZE(names) == 0) {
     Py_ssize_t n = PyVectorcall_NARGS(nargs);
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(j->programs); i++) {
-      Program *p = (Program *)PyList_GET_ITEM(j->programs, i);
-      if (p->epoch != dl_epoch || !program_matches(p, args, n)) continue;
-      Py_INCREF(p); /* clear() may be called while it runs */
-      PyObject *out = program_run(p, args);
-      Py_DECREF(p);
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(j->choices); i++) {
+      PyObject *choice = PyList_GET_ITEM(j->choices, i);
+      if (!choice_is_of_this_epoch(choice) || !choice_fits(choice, args, n)) continue;
+      Py_INCREF(choice); /* clear() may be called while it runs */
+      PyObject *out = choice_run(choice, args);
+      Py_DECREF(choice);
       return out;
     }
   }
@@ -40,21 +40,21 @@ static PyObject *jitted_new(PyTypeObject *type, PyObject *args, PyObject *named)
   if (!j) return NULL;
   j->vectorcall = jitted_call;
   j->fallback = Py_NewRef(fallback);
-  if (!(j->programs = PyList_New(0))) Py_CLEAR(j);
+  if (!(j->choices = PyList_New(0))) Py_CLEAR(j);
   return (PyObject *)j;
 }
 
-static PyObject *jitted_add(PyObject *self, PyObject *program) {
-  if (!Py_IS_TYPE(program, dl_program_type))
-    return PyErr_Format(PyExc_TypeError, "dl.Jitted: add wants a Program, got %.100s", Py_TYPE(program)->tp_name);
-  if (PyList_Insert(((Jitted *)self)->programs, 0, program)) return NULL;
+static PyObject *jitted_add(PyObject *self, PyObject *choice) {
+  if (!Py_IS_TYPE(choice, dl_choice_type))
+    return PyErr_Format(PyExc_TypeError, "dl.Jitted: add wants a Choice, got %.100s", Py_TYPE(choice)->tp_name);
+  if (PyList_Insert(((Jitted *)self)->choices, 0, choice)) return NULL;
   Py_RETURN_NONE;
 }
 
-static PyObject *jitted_clear_programs(PyObject *self, PyObject *unused) {
+static PyObject *jitted_clear_choices(PyObject *self, PyObject *unused) {
   (void)unused;
-  PyObject *programs = ((Jitted *)self)->programs;
-  if (PyList_SetSlice(programs, 0, PyList_GET_SIZE(programs), NULL)) return NULL;
+  PyObject *choices = ((Jitted *)self)->choices;
+  if (PyList_SetSlice(choices, 0, PyList_GET_SIZE(choices), NULL)) return NULL;
   Py_RETURN_NONE;
 }
 
@@ -68,7 +68,7 @@ static int jitted_traverse(PyObject *self, visitproc visit, void *arg) {
   Jitted *j = (Jitted *)self;
   Py_VISIT(Py_TYPE(self));
   Py_VISIT(j->fallback);
-  Py_VISIT(j->programs);
+  Py_VISIT(j->choices);
   Py_VISIT(j->dict);
   return 0;
 }
@@ -76,7 +76,7 @@ static int jitted_traverse(PyObject *self, visitproc visit, void *arg) {
 static int jitted_clear(PyObject *self) {
   Jitted *j = (Jitted *)self;
   Py_CLEAR(j->dict);
-  if (j->programs) PyList_SetSlice(j->programs, 0, PyList_GET_SIZE(j->programs), NULL);
+  if (j->choices) PyList_SetSlice(j->choices, 0, PyList_GET_SIZE(j->choices), NULL);
   return 0;
 }
 
@@ -87,21 +87,21 @@ static void jitted_free(PyObject *self) {
   if (j->weak) PyObject_ClearWeakRefs(self);
   Py_CLEAR(j->dict);
   Py_CLEAR(j->fallback);
-  Py_CLEAR(j->programs);
+  Py_CLEAR(j->choices);
   type->tp_free(self);
   Py_DECREF(type);
 }
 
 static PyMethodDef methods[] = {
-    {"add", jitted_add, METH_O, "add(program): use it from now on where the arguments fit and the epoch is its own."},
-    {"clear", jitted_clear_programs, METH_NOARGS, "Forget all programs."},
+    {"add", jitted_add, METH_O, "add(choice): use it from now on where the arguments fit and the epoch is its own."},
+    {"clear", jitted_clear_choices, METH_NOARGS, "Forget all choices."},
     {NULL, NULL, 0, NULL}};
 
 static PyMemberDef members[] = {
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(Jitted, vectorcall), READONLY, NULL},
     {"__dictoffset__", T_PYSSIZET, offsetof(Jitted, dict), READONLY, NULL},
     {"__weaklistoffset__", T_PYSSIZET, offsetof(Jitted, weak), READONLY, NULL},
-    {"fallback", T_OBJECT, offsetof(Jitted, fallback), READONLY, "What runs where no program fits."},
+    {"fallback", T_OBJECT, offsetof(Jitted, fallback), READONLY, "What runs where nothing recorded fits."},
     {NULL, 0, 0, 0, NULL}};
 
 static PyGetSetDef getset[] = {{"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
@@ -116,7 +116,7 @@ static PyType_Slot slots[] = {{Py_tp_new, jitted_new},
                               {Py_tp_methods, methods},
                               {Py_tp_members, members},
                               {Py_tp_getset, getset},
-                              {Py_tp_doc, "Jitted(fallback): runs the recorded program that fits, or else fallback."},
+                              {Py_tp_doc, "Jitted(fallback): runs the recorded program that fits the arguments, or else fallback."},
                               {0, NULL}};
 
 static PyType_Spec spec = {

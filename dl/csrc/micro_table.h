@@ -36,6 +36,7 @@ typedef struct {
   X(floor_divide, 2, SAME, NUMBERS) X(remainder, 2, SAME, NUMBERS) X(fmod, 2, SAME, FLOATS) \
   X(pow, 2, SAME, NUMBERS) X(maximum, 2, SAME, ALL) X(minimum, 2, SAME, ALL) \
   X(atan2, 2, SAME, FLOATS) X(hypot, 2, SAME, FLOATS) X(copysign, 2, SAME, FLOATS) \
+  X(tanh_backward, 2, SAME, FLOATS) X(sigmoid_backward, 2, SAME, FLOATS) X(relu_backward, 2, SAME, FLOATS) \
   X(eq, 2, DL_BOOL, ALL) X(ne, 2, DL_BOOL, ALL) X(lt, 2, DL_BOOL, ALL) X(le, 2, DL_BOOL, ALL) \
   X(gt, 2, DL_BOOL, ALL) X(ge, 2, DL_BOOL, ALL) \
   X(logical_and, 2, DL_BOOL, ALL) X(logical_or, 2, DL_BOOL, ALL) X(logical_xor, 2, DL_BOOL, ALL)

@@ -160,7 +160,7 @@ PyMODINIT_FUNC PyInit__kernels(void) {
   int cores = team_cores();
   dl_threads = cores < DL_MAX_THREADS ? cores : DL_MAX_THREADS;
   PyObject *module = PyModule_Create(&definition);
-  if (module && (fill_ids(module) || add_program_types(module) || add_jitted_type(module) ||
+  if (module && (fill_ids(module) || add_program_types(module) || add_choice_type(module) || add_jitted_type(module) ||
                  add_tape_type(module))) Py_CLEAR(module);
   return module;
 }

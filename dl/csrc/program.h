@@ -34,7 +34,7 @@ typedef struct {
   unsigned long owner, forks; /* who holds the lock, and in which process */
 } Program;
 
-extern PyTypeObject *dl_program_type, *dl_jitted_type;
+extern PyTypeObject *dl_program_type, *dl_choice_type, *dl_jitted_type;
 extern PyObject *dl_mismatch;
 extern long long dl_epoch;
 
@@ -43,6 +43,11 @@ int program_lay_out(Program *p);
 int program_matches(const Program *p, PyObject *const *args, Py_ssize_t n);
 PyObject *program_run(Program *p, PyObject *const *args); /* args match */
 
+int choice_fits(PyObject *choice, PyObject *const *args, Py_ssize_t n);
+int choice_is_of_this_epoch(PyObject *choice);
+PyObject *choice_run(PyObject *choice, PyObject *const *args); /* args fit */
+
 int add_program_types(PyObject *module);
+int add_choice_type(PyObject *module);
 int add_jitted_type(PyObject *module);
 #endif

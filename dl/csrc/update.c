@@ -48,9 +48,11 @@ static void sweep(const Plan *plan, const Call *call, const Team *team) {
 static int tensors(const Call *call, int first, int group) { return (call->n_args - first) / group; }
 static double number(const Call *call, int i) { return *(const double *)call->args[i].data; }
 
-/* the count that this step has, the first being 1; the array is raised once all threads have read it */
+/* The count that this step has, the first being 1; the array is raised once all threads have read it. The last integer
+ * says that it was raised before: a step in several calls begins with one that has no tensors. */
 static int64_t next_step(const Call *call, const Team *team) {
   int64_t *count = call->args[0].data, step = *count + 1;
+  if (call->ints[call->n_ints - 1]) return *count;
   team_barrier(team);
   if (team->tid == 0) *count = step;
   return step;
@@ -113,17 +115,17 @@ static const char *check_stepping(const Call *call, int ints, int floats) {
 }
 
 static const char *check_adam(const Call *call) {
-  const char *wrong = check_stepping(call, 1, 4);
+  const char *wrong = check_stepping(call, 2, 4);
   return wrong ? wrong : check_groups(call, 2, 4);
 }
 
 static const char *check_sgd(const Call *call) {
-  const char *wrong = check_stepping(call, 1, 3);
+  const char *wrong = check_stepping(call, 2, 3);
   return wrong ? wrong : check_groups(call, 2, sgd_group(call));
 }
 
 static const char *check_rmsprop(const Call *call) {
-  const char *wrong = check_stepping(call, 1, 4);
+  const char *wrong = check_stepping(call, 2, 4);
   return wrong ? wrong : check_groups(call, 2, rmsprop_group(call));
 }
 

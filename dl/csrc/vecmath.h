@@ -20,7 +20,7 @@
  *   atan        0.6    2.5           gelu_tanh_grad  4.5    4.0
  *   sinh        0.6    2.6           silu_grad       4.5    4.0
  *   cosh        0.6    1.6           mish_grad       4.5    4.0
- *   tanh        1.5    2.8           pow             0.6    1.0
+ *   tanh        2.6    2.8           pow             0.6    1.0
  *   atan2       0.6    2.5           hypot           0.6    1.1
  */
 #ifndef VECMATH_H

@@ -122,16 +122,16 @@ VM double cosh_f64(double x) {
   return h + 0.25 / h;
 }
 
-/* x + x^3 P(x^2) below 0.625, else 1 - 2 / (e^2x + 1) */
+/* (e^2a - 1) / (e^2a + 1) with 2a = k ln 2 + 2r: the polynomial of above in r, its coefficients times powers of two */
 VM float tanh_f32(float x) {
-  float a = ABS_f32(x), z = x * x, b = a > 9.5f ? 9.5f : a;
-  uint32_t k;
-  float r = reduce_ln2_f32(2.0f * b, &k), s = power2_f32(k);
-  float large = 1.0f - 2.0f / (FMA_f32(s, FMA_f32(r * r, em1_poly_f32(r), r), s) + 1.0f);
-  float c = FMA_f32(z, FMA_f32(z, -0.0056922962f, 0.0206281673f), -0.0537365153f);
-  float p = FMA_f32(z, FMA_f32(z, c, 0.133314058f), -0.333332807f);
-  float small = FMA_f32(z * a, p, a);
-  return COPYSIGN_f32(a < 0.625f ? small : large, x);
+  float a = ABS_f32(x), b = a > 9.5f ? 9.5f : a;
+  float t = FMA_f32(b, 2.88539008f, 12582912.0f), kf = t - 12582912.0f;
+  float r = FMA_f32(kf, 1.06097220e-4f, FMA_f32(kf, -0.3466796875f, b)), z = r * r;
+  float p0 = FMA_f32(r, 8 * 0.166666672f, 2.0f), p1 = FMA_f32(r, 32 * 0.00833321828f, 16 * 0.0416663215f);
+  float p2 = FMA_f32(r, 128 * 0.000199633112f, 64 * 0.00139437197f);
+  float s = from_f32((bits_f32(t) << 23) + 0x3f800000u);
+  float q = FMA_f32(s, FMA_f32(z, FMA_f32(z, FMA_f32(z, p2, p1), p0), r + r), s - 1.0f);
+  return COPYSIGN_f32(q / (q + 2.0f), x);
 }
 
 VM double tanh_f64(double x) {

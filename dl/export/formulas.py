@@ -1,5 +1,6 @@
 """Operations that exist as kernels only, written out in operations that exporters know."""
 
+from dl.ops.elementwise import where
 from dl.ops.join import cat, pad_dims, stack
 from dl.tensor import Tensor
 
@@ -56,6 +57,18 @@ def gelu_tanh(x: Tensor) -> Tensor:
     return 0.5 * x * (1.0 + (0.7978845608028654 * (x + 0.044715 * x * x * x)).tanh())
 
 
+def tanh_backward(g: Tensor, y: Tensor) -> Tensor:
+    return g * (1.0 - y * y)
+
+
+def sigmoid_backward(g: Tensor, y: Tensor) -> Tensor:
+    return g * (y * (1.0 - y))
+
+
+def relu_backward(g: Tensor, y: Tensor) -> Tensor:
+    return where(y > 0.0, g, 0.0)
+
+
 FORMULAS = {
     "softmax": softmax,
     "log_softmax": log_softmax,
@@ -63,4 +76,7 @@ FORMULAS = {
     "conv2d": conv2d,
     "gelu": gelu,
     "gelu_tanh": gelu_tanh,
+    "tanh_backward": tanh_backward,
+    "sigmoid_backward": sigmoid_backward,
+    "relu_backward": relu_backward,
 }

@@ -35,7 +35,15 @@ ABS = unary("abs", lambda g, out, x: g * x.sign(), saves=(0,))
 SQRT = unary("sqrt", lambda g, out, x: g * 0.5 / out, saves=("out",))
 RSQRT = unary("rsqrt", lambda g, out, x: g * -0.5 * (out * square(out)), saves=("out",))
 RECIPROCAL = unary("reciprocal", lambda g, out, x: neg(g * square(out)), saves=("out",))
-RELU = unary("relu", lambda g, out, x: where(out > 0, g, 0.0), saves=("out",), quiet=in_c("relu_backward"))
+RELU = unary("relu", lambda g, out, x: apply(RELU_BACKWARD, (g, out)), saves=("out",), quiet=in_c("relu_backward"))
+RELU_BACKWARD = Primitive(  # g where y > 0, else 0
+    "relu_backward",
+    micro("relu_backward"),
+    vjp=(lambda t, out, g, y: sum_to(apply(RELU_BACKWARD, (t, y)), g.array.shape), None),
+    jvp=lambda ts, out, g, y: zero_like(out) if ts[0] is None else spread(apply(RELU_BACKWARD, (ts[0], y)), out.shape),
+    saves=(1,),
+    batch="ew",
+)
 MAXIMUM = binary(
     "maximum",
     lambda g, out, x, y: winner(x > y, g, x == y),
@@ -82,7 +90,7 @@ TABLE = {
     row.name: row
     for row in (
         ADD, SUB, MUL, DIV, NEG, SQUARE, ABS, SQRT, RSQRT, RECIPROCAL, RELU, MAXIMUM, MINIMUM, REMAINDER, POW, WHERE,
-        CLIP,
+        CLIP, RELU_BACKWARD,
     )
 }  # fmt: skip
 

@@ -56,13 +56,18 @@ ACOS = unary("acos", lambda g, out, x: -(g * rsqrt((1.0 - x) * (1.0 + x))), save
 ATAN = unary("atan", lambda g, out, x: g / (1.0 + square(x)), saves=(0,))
 SINH = unary("sinh", lambda g, out, x: g * cosh(x), saves=(0,))
 COSH = unary("cosh", lambda g, out, x: g * sinh(x), saves=(0,))
-TANH = unary("tanh", lambda g, out, x: g * (1.0 - square(out)), saves=("out",), quiet=in_c("tanh_backward"))
+TANH = unary("tanh", lambda g, out, x: apply(TANH_BACKWARD, (g, out)), saves=("out",), quiet=in_c("tanh_backward"))
 ASINH = unary("asinh", lambda g, out, x: g * rsqrt(1.0 + square(x)), saves=(0,))
 ACOSH = unary("acosh", lambda g, out, x: g * rsqrt((x - 1.0) * (x + 1.0)), saves=(0,))
 ATANH = unary("atanh", lambda g, out, x: g / ((1.0 - x) * (1.0 + x)), saves=(0,))
 ERF = unary("erf", lambda g, out, x: g * (exp(-square(x)) * TWO_OVER_SQRT_PI), saves=(0,))
 ERFC = unary("erfc", lambda g, out, x: g * (exp(-square(x)) * -TWO_OVER_SQRT_PI), saves=(0,))
-SIGMOID = unary("sigmoid", lambda g, out, x: g * (out * (1.0 - out)), saves=("out",), quiet=in_c("sigmoid_backward"))
+SIGMOID = unary(
+    "sigmoid",
+    lambda g, out, x: apply(SIGMOID_BACKWARD, (g, out)),
+    saves=("out",),
+    quiet=in_c("sigmoid_backward"),
+)
 SOFTPLUS = unary("softplus", lambda g, out, x: g * sigmoid(x), saves=(0,))
 GELU = unary("gelu", lambda g, out, x: g * apply(GELU_GRAD, (x,)), saves=(0,))
 GELU_TANH = unary("gelu_tanh", lambda g, out, x: g * apply(GELU_TANH_GRAD, (x,)), saves=(0,))
@@ -72,6 +77,18 @@ GELU_GRAD = unary("gelu_grad", lambda g, out, x: g * gelu_curvature(x), saves=(0
 GELU_TANH_GRAD = unary("gelu_tanh_grad", lambda g, out, x: g * gelu_tanh_curvature(x), saves=(0,))
 SILU_GRAD = unary("silu_grad", lambda g, out, x: g * silu_curvature(x), saves=(0,))
 MISH_GRAD = unary("mish_grad", lambda g, out, x: g * mish_curvature(x), saves=(0,))
+TANH_BACKWARD = binary(  # g (1 - y^2)
+    "tanh_backward",
+    lambda t, out, g, y: apply(TANH_BACKWARD, (t, y)),
+    lambda t, out, g, y: t * (g * y) * -2.0,
+    saves=(0, 1),
+)
+SIGMOID_BACKWARD = binary(  # g y (1 - y)
+    "sigmoid_backward",
+    lambda t, out, g, y: apply(SIGMOID_BACKWARD, (t, y)),
+    lambda t, out, g, y: t * (g * (1.0 - (y + y))),
+    saves=(0, 1),
+)
 ATAN2 = binary(
     "atan2",
     lambda g, out, y, x: g * (x / (square(x) + square(y))),
@@ -131,7 +148,8 @@ TABLE = {
     for row in (
         EXP, EXP2, EXPM1, LOG, LOG2, LOG10, LOG1P, SIN, COS, TAN, ASIN, ACOS, ATAN, SINH, COSH, TANH, ASINH, ACOSH,
         ATANH, ERF, ERFC, SIGMOID, SOFTPLUS, GELU, GELU_TANH, SILU, MISH, GELU_GRAD, GELU_TANH_GRAD, SILU_GRAD,
-        MISH_GRAD, ATAN2, HYPOT, LOGADDEXP, LGAMMA, DIGAMMA, ERFINV, POLYGAMMA,
+        MISH_GRAD, TANH_BACKWARD, SIGMOID_BACKWARD, ATAN2, HYPOT, LOGADDEXP, LGAMMA, DIGAMMA, ERFINV,
+        POLYGAMMA,
     )
 }  # fmt: skip
 

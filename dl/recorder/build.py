@@ -57,8 +57,8 @@ def build(trace: Trace, outputs: list[np.ndarray], persistent: list[np.ndarray],
 
 def assemble(program, trace: Trace, memory: Memory, results, needed: set[int], unfused: int, nt: int) -> Built:
     """The program for a number of threads: who does what, in which order, in which memory."""
-    program = split(program, nt)
-    grouped = phases(program) if nt > 1 and len(program) <= MOST else [[m] for m in program]
+    pieces = split(program, nt)
+    grouped = phases(pieces) if nt > 1 and len(program) <= MOST else pieces
     program = [m for group in grouped for m in group]
     offsets, size = place(grouped, memory, needed)
     arena = np.zeros(size + 64, np.uint8)

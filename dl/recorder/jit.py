@@ -10,8 +10,7 @@ from dl.ops.base import standard
 from dl.recorder.arguments import LEAF, flatten, unflatten
 from dl.recorder.build import Built, build
 from dl.recorder.replay import replay_in_numpy
-from dl.recorder.trial import Trial
-from dl.tape import changed, set_grad, state
+from dl.tape import changed, clock, latest, set_grad, state
 from dl.tensor import CONSTANT, Tensor
 from dl.trace import Trace, recording
 
@@ -23,7 +22,8 @@ REPORTING = ("take", "index_add", "gather", "scatter_add")  # their second resul
 class Recording:
     """One signature's program and the state outside the function that it was recorded for."""
 
-    run: Callable  # a Trial of programs, or the replay in NumPy
+    run: Callable  # a Choice among programs, or the replay in NumPy
+    candidates: list[Built]  # the programs; none without the C extension
     tree: object  # of the outputs
     statics: list  # outputs that are not tensors, by position
     outside: list[tuple[Tensor, np.ndarray]]
@@ -37,16 +37,16 @@ class Recording:
     @property
     def built(self) -> Built | None:
         """The program in use; None without the C extension."""
-        return self.run.built if isinstance(self.run, Trial) else None
+        return next((b for b in self.candidates if b.program is self.run.program), None)
 
     @property
     def plain(self) -> bool:
-        """It returns one tensor or a tuple of several, nothing in it calls Python, and its program is chosen."""
+        """It returns one tensor or a tuple of several, and nothing in it calls Python."""
         kind = self.tree if self.tree is LEAF else self.tree[0]
         flat = kind is LEAF or (kind is tuple and len(self.statics) > 1 and self.tree[1] == (LEAF,) * len(self.statics))
-        if self.built is None or not self.run.decided or self.statuses:
+        if not self.candidates or self.statuses:
             return False
-        return flat and all(m.kind != "python" for m in self.built.instructions)
+        return flat and all(m.kind != "python" for m in self.candidates[0].instructions)
 
     def valid(self) -> bool:
         """Modules, parameters and gradients are as they were: the mode, the arrays, there or absent."""
@@ -95,16 +95,17 @@ class Jit:
         for leaf, g in recording.after:
             if leaf._grad is not g:
                 set_grad(leaf, g, False)
-        for t in recording.mutated:
-            changed(t)
+        if not recording.candidates:  # else the Choice says so
+            for t in recording.mutated:
+                changed(t)
         return rebuild(recording, values, as_numpy)
 
     def hasten(self, recording: Recording):
         """From now on the C side runs this recording without asking, until something outside changes (the epoch)."""
         if self.fast is not None:
-            recording.built.program.epoch = _kernels.epoch()
+            recording.run.epoch = _kernels.epoch()
             if not recording.hastened:
-                self.fast.add(recording.built.program)
+                self.fast.add(recording.run)
                 recording.hastened = True
 
     def record(self, leaves, tree, key, as_numpy: bool):
@@ -132,10 +133,6 @@ class Jit:
         after = [(leaf, leaf._grad) for leaf in trace.touched.values()]
         statuses = [(o[1].array, p.name) for p, _, _, o in trace.steps if p.name in REPORTING]
         persistent = [g.array for _, g in after if g is not None] + [a for a, _ in statuses]
-        if _kernels is None:
-            run = replay_in_numpy(trace, arrays)
-        else:
-            run = Trial(build(trace, arrays, persistent, _kernels.num_threads()))
         produced, outside, mutated = trace.produced, {}, {}
         for p, inputs, _, _ in trace.steps:
             mutated |= {id(inputs[i]): inputs[i] for i in p.mutates}
@@ -144,7 +141,12 @@ class Jit:
                     outside[id(t)] = (t, t.array)
         before, seen, written = trace.expected, list(outside.values()), list(mutated.values())
         modes = list({id(m): (m, mode) for m, mode in trace.modes}.values())
-        return Recording(run, out_tree, statics, seen, before, after, written, modes, statuses)
+        if _kernels is None:
+            run, built = replay_in_numpy(trace, arrays), []
+        else:
+            built = build(trace, arrays, persistent, _kernels.num_threads())
+            run = _kernels.Choice(tuple(b.program for b in built), clock, latest, tuple(written))
+        return Recording(run, built, out_tree, statics, seen, before, after, written, modes, statuses)
 
 
 def rebuild(recording: Recording, values, as_numpy: bool):

@@ -6,6 +6,28 @@ import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """The bytes [lo, hi) that an operand touches; of columns of a matrix only `width` of each `period` bytes."""
+
+    lo: int
+    hi: int
+    period: int = 0
+    width: int = 0
+
+    def moved(self, offset: int) -> "Span":
+        return replace(self, lo=self.lo + offset, hi=self.hi + offset)
+
+    def meets(self, other: "Span") -> bool:
+        """Whether the two have bytes in common, or might have."""
+        if self.lo >= other.hi or other.lo >= self.hi:
+            return False
+        if not self.period or self.period != other.period:
+            return True
+        apart = (other.lo - self.lo) % self.period
+        return apart < self.width or apart + other.width > self.period
+
+
+@dataclass(frozen=True, slots=True)
 class Operand:
     """A view of a root: offset in bytes, strides in elements."""
 
@@ -31,6 +53,13 @@ class Operand:
             reach = s * (n - 1) * self.dtype.itemsize
             lo, hi = lo + min(reach, 0), hi + max(reach, 0)
         return lo, hi + self.dtype.itemsize
+
+    def span(self) -> Span:
+        """What the operand touches of its root."""
+        lo, hi = self.extent()
+        if len(self.shape) == 2 and self.shape[0] > 1 and self.strides[1] == 1 and self.strides[0] > self.shape[1]:
+            return Span(lo, hi, self.strides[0] * self.dtype.itemsize, self.shape[1] * self.dtype.itemsize)
+        return Span(lo, hi)
 
     def rows(self, dim: int, begin: int, end: int) -> "Operand":
         """The part [begin, end) along a dimension."""

@@ -1,7 +1,7 @@
 """Where temporaries live and when threads meet: one arena, reused; barriers only where an instruction needs one."""
 
 from dl.recorder.lower import Instruction
-from dl.recorder.memory import Memory, Operand
+from dl.recorder.memory import Memory, Operand, Span
 
 ALIGN = 64
 MOST_SPANS = 256  # looked through for each instruction; more and the threads meet
@@ -80,18 +80,17 @@ class Touched:
     """What each thread read and wrote since the last barrier, as byte intervals of the memory that it lies in."""
 
     def __init__(self):
-        self.spans: dict[object, list[tuple[int, int, int, bool]]] = {}
+        self.spans: dict[object, list[tuple[int, Span, bool]]] = {}
         self.count = 0
 
-    def clash(self, thread: int, key, lo: int, hi: int, writes: bool) -> bool:
+    def clash(self, thread: int, key, span: Span, writes: bool) -> bool:
         """Whether another thread (or the team: -1) wrote there, or read where this one is going to write."""
         return any(
-            (t != thread or t < 0) and (w or writes) and lo < end and begin < hi
-            for t, begin, end, w in self.spans.get(key, ())
+            (t != thread or t < 0) and (w or writes) and span.meets(other) for t, other, w in self.spans.get(key, ())
         )
 
-    def add(self, thread: int, key, lo: int, hi: int, writes: bool):
-        self.spans.setdefault(key, []).append((thread, lo, hi, writes))
+    def add(self, thread: int, key, span: Span, writes: bool):
+        self.spans.setdefault(key, []).append((thread, span, writes))
         self.count += 1
 
 
@@ -106,10 +105,10 @@ def barriers(program: list[Instruction], memory: Memory, offsets: dict[int, int]
                 yield (*interval(operand), operand.root in m.writes)
 
     def interval(operand: Operand):
-        lo, hi = operand.extent()
+        span = operand.span()
         if operand.root in offsets:
-            return "arena", lo + offsets[operand.root], hi + offsets[operand.root]
-        return operand.root, lo, hi
+            return "arena", span.moved(offsets[operand.root])
+        return operand.root, span
 
     meet = [False] * len(program)
     touched = Touched()
