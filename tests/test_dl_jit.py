@@ -244,6 +244,17 @@ def test_equal_bits_for_any_number_of_threads(rng):
     assert len(set(results)) == 1
 
 
+def test_what_was_recorded_before_a_replay_is_out_of_date(rng):
+    net, step = training(optim.Adam, nn.Tanh)
+    recorded, batch = dl.jit(step), [rng.normal(size=(6, n)).astype(np.float32) for n in (5, 3)]
+    for replays in (1, 1, 3):
+        loss = net(dl.from_numpy(batch[0])).sum()
+        for _ in range(replays):
+            recorded(*batch)
+        with pytest.raises(RuntimeError, match="was changed in place"):
+            loss.backward()
+
+
 def test_dead_code_goes_and_neighbours_are_fused():
     if dl.backend() == "numpy":
         pytest.skip("the C extension was not built")

@@ -231,6 +231,25 @@ def test_jitted_takes_the_program_that_fits():
     assert jitted(np.ones(8)) == ("fallback", 1, {})
 
 
+def test_a_choice_takes_the_faster_program_and_changes_its_mind():
+    delays = {"a": 2e-3, "b": 0.0}
+    a, b = (K.Program([], [("python", lambda name=name: time.sleep(delays[name]))], [], [], 1) for name in delays)
+    choice = K.Choice((a, b))
+    assert choice.programs == (a, b)
+    for _ in range(20):
+        choice()
+    assert choice.program is b
+    delays |= {"a": 0.0, "b": 2e-3}
+    for _ in range(120):
+        choice()
+    assert choice.program is a
+    with pytest.raises(K.Mismatch, match="wanted arrays"):
+        choice(1.0)
+    for wrong in ((), (a, 3), (a, b, a)):
+        with pytest.raises(TypeError, match="1 to 2 Programs"):
+            K.Choice(wrong)
+
+
 def test_jitted_is_a_function_like_others():
     class Plant:
         step = K.Jitted(lambda self, x: (self, x))

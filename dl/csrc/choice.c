@@ -15,7 +15,7 @@ typedef struct {
   vectorcallfunc vectorcall;
   PyObject *programs, *rewritten; /* tuples; of tensors that are written into */
   PyObject *clock, *latest;       /* of dl.tape */
-  long long epoch;
+  long long epoch, marked; /* marked: what the clock showed when the tensors were marked last */
   int n, best, calls, running, last; /* calls of this trial */
   int64_t left, pause;               /* calls until the next trial; after the last one */
   int64_t least[MOST];               /* [ns] in this trial */
@@ -32,12 +32,15 @@ static int64_t now_ns(void) {
 
 static Program *program_of(const Choice *c, int i) { return (Program *)PyTuple_GET_ITEM(c->programs, i); }
 
-/* rules that wanted the old values of these tensors will refuse */
-static int mark_rewritten(const Choice *c) {
+/* Rules that wanted the old values of these tensors will refuse. Where the clock has not moved since the last time,
+ * nobody recorded any. */
+static int mark_rewritten(Choice *c) {
   Py_ssize_t n = PyTuple_GET_SIZE(c->rewritten);
   if (n == 0) return 0;
   PyObject *now = PyIter_Next(c->clock);
-  int failed = !now || PyList_SetItem(c->latest, 0, Py_NewRef(now));
+  long long before = c->marked;
+  if (now && (c->marked = PyLong_AsLongLong(now)) == before + 1) n = 0;
+  int failed = !now || PyErr_Occurred() || PyList_SetItem(c->latest, 0, Py_NewRef(now));
   for (Py_ssize_t i = 0; !failed && i < n; i++) {
     PyObject *box = PyObject_GetAttr(PyTuple_GET_ITEM(c->rewritten, i), name_changed);
     failed = !box || PyList_SetItem(box, 0, Py_NewRef(now));
