@@ -1,4 +1,4 @@
-"""Our side: dl.jit, and eager mode where the table asks for it; Adapter is also a column for other scripts."""
+"""Our side: dl.jit, and eager mode where the table asks for it; run in this folder, also a column for other scripts."""
 
 from functools import partial
 from itertools import pairwise
@@ -11,6 +11,7 @@ from dl import functional as F
 from dl import linalg, nn, optim
 from dl.kernel import _kernels
 from dl.matmul_kernels import gemm
+from dl.random import Generator
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 LOSSES = {"mse": F.mse_loss, "ce": F.cross_entropy}
@@ -23,14 +24,14 @@ def loaded(layers: list[nn.Module], kind: str, p: dict) -> nn.Sequential:
 
 
 def mlp(kind: str, p: dict) -> nn.Sequential:
-    g, layers = dl.Generator(0), []
+    g, layers = Generator(0), []
     for a, b in pairwise(p["sizes"]):
         layers += [nn.Linear(a, b, generator=g), ACTIVATIONS[p["act"]]()]
     return loaded(layers[:-1], kind, p)
 
 
 def conv_net(p: dict) -> nn.Sequential:
-    g, layers = dl.Generator(0), []
+    g, layers = Generator(0), []
     for a, b in pairwise(p["channels"]):
         layers += [nn.Conv2d(a, b, 3, stride=2, padding=1, generator=g), nn.ReLU()]
     side = p["size"] >> len(p["channels"]) - 1
@@ -41,7 +42,7 @@ def conv_net(p: dict) -> nn.Sequential:
 class Block(nn.Module):
     """A causal encoder layer with norms first and GELU by tanh."""
 
-    def __init__(self, p: dict, g: dl.Generator):
+    def __init__(self, p: dict, g: Generator):
         self.layer = nn.TransformerEncoderLayer(
             p["d"], p["heads"], p["ff"], 0.0, partial(F.gelu, approximate="tanh"),
             batch_first=True, norm_first=True, generator=g,
@@ -52,7 +53,7 @@ class Block(nn.Module):
 
 
 def transformer(p: dict) -> nn.Sequential:
-    g, d = dl.Generator(0), p["d"]
+    g, d = Generator(0), p["d"]
     blocks = [Block(p, g) for _ in range(p["layers"])]
     net = nn.Sequential(
         nn.Linear(p["io"], d, generator=g), *blocks, nn.LayerNorm(d), nn.Linear(d, p["io"], generator=g)
@@ -63,7 +64,7 @@ def transformer(p: dict) -> nn.Sequential:
 
 
 def temporal_net(p: dict) -> nn.Sequential:
-    g, layers = dl.Generator(0), []
+    g, layers = Generator(0), []
     for a, b in p["channels"]:
         layers += [nn.Conv1d(a, b, p["k"], padding=p["k"] // 2, generator=g), nn.GroupNorm(p["groups"], b), nn.Mish()]
     head = nn.Conv1d(p["channels"][-1][1], p["channels"][0][0], 1, generator=g)

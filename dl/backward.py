@@ -220,7 +220,7 @@ def pull_back(outputs, gradients, *, create_graph: bool = False, wanted=None, us
         sweep.run()
         for name, (t, g) in sweep.found.items():
             if t is not None and t._hooks:
-                sweep.found[name] = (t, hooked(t._hooks, g))
+                sweep.found[name] = (t, hooked(t._hooks, g).clone())  # a hook may keep what it was given
     finally:
         state.grad = before
     return sweep.found
@@ -245,7 +245,7 @@ def arrived(node: Node, slots: list):
 
 
 in_c: Callable | None = None if _kernels is None else apply.backward
-CASES = (check_unchanged, arrived, pull, hooked, accumulate)  # what the pass in C asks Python for
+CASES = (settle, check_unchanged, arrived, pull, hooked, accumulate)  # what the pass in C asks Python for
 
 
 def backward(output: Tensor, gradient: Tensor | None = None, *, create_graph: bool = False):

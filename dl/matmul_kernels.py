@@ -37,5 +37,37 @@ def _numbers(*arrays, act="none"):
     return (ACTS[act],), ()
 
 
+def parts(m: int, n: int, k: int) -> int:
+    """Into how many parts the sum over the k rows of a batch falls, for the gradient (m, n) of a weight; 0: as in gemm.
+
+    Two halves, each added up in ascending k, where two threads with half of the rows each exchange less (their sums)
+    than if both read all rows.
+    """
+    return 2 if 32 <= k <= 1024 and 2 * m * n <= k * (m + n) else 0
+
+
+def _weight_numbers(g, x):
+    return (ACTS["none"], parts(g.shape[1], x.shape[1], g.shape[0])), ()
+
+
+def _bias_numbers(g):
+    return (2 if 32 <= g.shape[0] <= 1024 else 1,), ()
+
+
 gemm = Kernel("gemm", outputs=_outputs, twin=twins.gemm, numbers=_numbers, direct=in_c("matmul"))
-KERNELS = (gemm,)
+linear_weight = Kernel(
+    "gemm",
+    outputs=lambda g, x: (((g.shape[1], x.shape[1]), x.dtype),),
+    twin=lambda g, x: twins.in_parts(lambda g, x: twins.gemm(g.T, x), parts(g.shape[1], x.shape[1], len(g)), g, x),
+    numbers=_weight_numbers,
+    views=lambda g, x: (g.T, x),
+    direct=in_c("linear_weight"),
+)  # g (k, m), x (k, n) -> g^T x
+linear_bias = Kernel(
+    "linear_bias",
+    outputs=lambda g: (((g.shape[1],), g.dtype),),
+    twin=lambda g: twins.in_parts(twins.linear_bias, *_bias_numbers(g)[0], g),
+    numbers=_bias_numbers,
+    direct=in_c("linear_bias"),
+)  # g (k, n) -> the sum of its rows
+KERNELS = (gemm, linear_bias)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from dl.kernel import Kernel, MicroOp
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Primitive:
     """An operation that the tape, the transforms and the recorder know.
 

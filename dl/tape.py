@@ -106,10 +106,10 @@ def several(p: Primitive, inputs: tuple, attrs: dict, arrays: tuple) -> tuple[Te
     return outs
 
 
-apply: Callable = apply_anything  # in C for everyday calls: no listeners, no in-place changes, no random numbers
+apply: Callable = apply_anything  # in C for everyday calls: no listeners, no random numbers, ...
 wrap: Callable = Tensor
 if _kernels is not None:
-    apply = _kernels.Tape(Tensor, Node, state, clock, latest, rewritten, NO_ATTRS, apply_anything, several)
+    apply = _kernels.Tape(Tensor, Node, Primitive, state, clock, latest, NO_ATTRS, apply_anything, several)
     wrap = apply.wrap
 
 

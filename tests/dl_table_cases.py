@@ -8,6 +8,7 @@ import scipy.special as sp
 
 import dl
 from dl.ops import TABLE, special
+from dl.ops.base import floats
 from dl.tape import alias, apply
 from dl.tensor import Tensor
 
@@ -49,6 +50,11 @@ class Case:
 def row(name: str, **attrs) -> Callable:
     """The row itself as a function of tensors."""
     return lambda *inputs: apply(TABLE[name], inputs, attrs)
+
+
+def paired(name: str) -> Callable:
+    """The row of a function of two tensors, which are promoted to one dtype first."""
+    return lambda x, y: apply(TABLE[name], floats(x, y))
 
 
 def normal_density(x):
@@ -160,9 +166,9 @@ BINARY = [  # row, function, oracle, domain of both, order
     ("atan2", dl.atan2, np.arctan2, -2, 2, 2),
     ("hypot", dl.hypot, np.hypot, -2, 2, 2),
     ("logaddexp", dl.logaddexp, np.logaddexp, -2, 2, 2),
-    ("tanh_backward", row("tanh_backward"), lambda g, y: g * (1 - y * y), -2, 2, 2),
-    ("sigmoid_backward", row("sigmoid_backward"), lambda g, y: g * y * (1 - y), -2, 2, 2),
-    ("relu_backward", row("relu_backward"), lambda g, y: np.where(y > 0, g, 0), -2, 2, 2),
+    ("tanh_backward", paired("tanh_backward"), lambda g, y: g * (1 - y * y), -2, 2, 2),
+    ("sigmoid_backward", paired("sigmoid_backward"), lambda g, y: g * y * (1 - y), -2, 2, 2),
+    ("relu_backward", paired("relu_backward"), lambda g, y: np.where(y > 0, g, 0), -2, 2, 2),
     ("eq", dl.eq, np.equal, -2, 2, 0),
     ("ne", dl.ne, np.not_equal, -2, 2, 0),
     ("lt", dl.lt, np.less, -2, 2, 0),

@@ -96,14 +96,6 @@ def backwards(a):
 LAYOUTS = [np.ascontiguousarray, channels_last, every_second, backwards]
 
 
-@pytest.fixture(params=ISAS or [pytest.param(None, marks=pytest.mark.skip("the C extension was not built"))])
-def isa(request):
-    before = K.isa()
-    K.use(request.param)
-    yield request.param
-    K.use(before)
-
-
 @lru_cache(len(CASES))
 def problem(case: Case):
     """(x, w, b, g) in float32, what every kernel makes of them in float64, and the same of their absolute values."""

@@ -24,14 +24,6 @@ POSITIVE = ("log", "log2", "log10", "log1p", "sqrt", "rsqrt", "acosh")
 OF_TWINS = 12  # ulp: the twins are NumPy's formulas in the same precision
 
 
-@pytest.fixture(params=K.isas() if K else [])
-def isa(request):
-    before = K.isa()
-    K.use(request.param)
-    yield request.param
-    K.use(before)
-
-
 def accepts(name, dtype):
     return TABLE[name][2][CODES[np.dtype(dtype)]] >= 0
 

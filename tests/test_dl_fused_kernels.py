@@ -14,14 +14,6 @@ F32, F64, I64, BOOL = range(4)
 SHAPES = [(), (1,), (7,), (1000,), (2500,), (0, 3), (50, 6), (3, 700), (4, 5, 33), (2, 3, 1, 129), (40, 130)]
 
 
-@pytest.fixture(params=K.isas() if K else [])
-def isa(request):
-    before = K.isa()
-    K.use(request.param)
-    yield request.param
-    K.use(before)
-
-
 def broadcast_input(rng, shape, dtype):
     """Values of a shape that broadcasts to this one, in some layout."""
     mine = tuple(1 if rng.random() < 0.25 else n for n in shape)

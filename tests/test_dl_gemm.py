@@ -16,14 +16,6 @@ SIZES = (0, 1, 2, 5, 6, 7, 8, 13, 16, 17, 31, 33, 64, 65, 100, 257)
 pytestmark = pytest.mark.skipif(not ISAS, reason="the C extension was not built")
 
 
-@pytest.fixture(params=ISAS)
-def isa(request):
-    before = K.isa()
-    K.use(request.param)
-    yield request.param
-    K.use(before)
-
-
 def normal(rng, shape, dtype):
     if np.issubdtype(dtype, np.integer):
         return rng.integers(-(2**62), 2**62, size=shape)

@@ -21,14 +21,6 @@ GATHERS = [
 LONG = [((40, 4000), (300,), 0), ((50, 300, 8), (700,), 1), ((9,), (300_000,), 0)]
 
 
-@pytest.fixture(params=K.isas() if K else [])
-def isa(request):
-    before = K.isa()
-    K.use(request.param)
-    yield request.param
-    K.use(before)
-
-
 def values(rng, shape, dtype):
     x = rng.integers(-50, 50, shape)
     return np.asarray(x if dtype is np.int64 else x % 2 == 0 if dtype is np.bool_ else x / 7, dtype)

@@ -14,14 +14,6 @@ pytestmark = pytest.mark.skipif(K is None, reason="the C extension was not built
 ISAS = () if K is None else K.isas()
 
 
-@pytest.fixture(params=ISAS)
-def isa(request):
-    before = K.isa()
-    K.use(request.param)
-    yield request.param
-    K.use(before)
-
-
 def probe(out, x, rounds=3, scale=2.0):
     K.call("probe", (out,), (x,), (rounds,), (scale,))
     return out

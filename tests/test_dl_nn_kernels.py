@@ -114,14 +114,6 @@ LARGE = [
 ]
 
 
-@pytest.fixture(params=K.isas() if K else [])
-def isa(request):
-    before = K.isa()
-    K.use(request.param)
-    yield request.param
-    K.use(before)
-
-
 def results(out):
     return out if isinstance(out, tuple) else (out,)
 

@@ -19,14 +19,6 @@ LONG = [((70_000,), (0,)), ((40_000, 7), (0,)), ((3_000, 70), (0,)), ((3, 90_000
 NAMES = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
 
 
-@pytest.fixture(params=K.isas() if K else [])
-def isa(request):
-    before = K.isa()
-    K.use(request.param)
-    yield request.param
-    K.use(before)
-
-
 def values(rng, shape, dtype):
     if dtype is np.bool_:
         return np.asarray(rng.random(shape) < 0.7)

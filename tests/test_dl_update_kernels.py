@@ -15,14 +15,6 @@ DTYPES = (np.float32, np.float64)
 SHAPES = ((17, 9), (64,), (3, 4, 5), (), (0, 3), (33, 1), (1,))
 
 
-@pytest.fixture(params=K.isas() if K else [])
-def isa(request):
-    before = K.isa()
-    K.use(request.param)
-    yield request.param
-    K.use(before)
-
-
 def rule(kernel, group, **attrs):
     return pytest.param(kernel, group, attrs, id=f"{kernel.name} {attrs}")
 

@@ -4,7 +4,7 @@
 #include "py.h"
 
 /* work that is done before another thread has joined; before one has woken up; before the GIL has changed hands [ns] */
-static const double JOIN_NS = 5000, WAKE_NS = 60000, GIL_NS = 1000;
+static const double JOIN_NS = 5000, WAKE_NS = 60000, GIL_NS = 10000;
 
 typedef struct {
   PyObject **items;
@@ -53,10 +53,18 @@ int run_call(Call *call, double ns) {
   return 0;
 }
 
+static int is_product(const char *name) {
+  switch (name[0]) {
+    case 'g': return strncmp(name, "gemm", 4) == 0;
+    case 'c': return strncmp(name, "conv", 4) == 0;
+    case 'a': return strncmp(name, "attention", 9) == 0;
+    default: return 0;
+  }
+}
+
 /* On one thread, roughly. In a product of matrices, or a convolution, every size is a product of two of three numbers,
  * whose product is the work. */
 double call_ns(const Call *call) {
-  static const char *const products[] = {"gemm", "conv", "attention"};
   double sum = 0, product = 1;
   if (call->kernel == dl_table->fused_kernel)
     return (0.15 * (double)array_size(call->args) + 2) * (double)call->ints[3];
@@ -65,12 +73,10 @@ double call_ns(const Call *call) {
     sum += size;
     if (i < 3) product *= size;
   }
-  for (size_t i = 0; i < sizeof products / sizeof *products; i++)
-    if (strncmp(call->kernel->name, products[i], strlen(products[i])) == 0) return sqrt(product) / 30;
-  return 0.15 * sum;
+  return is_product(call->kernel->name) ? sqrt(product) / 30 : 0.15 * sum;
 }
 
-static int check_and_run(Call *call) {
+int checked_run(Call *call) {
   const char *wrong = call->kernel->check ? call->kernel->check(call) : NULL;
   if (wrong) {
     refuse(call, wrong);
@@ -100,7 +106,7 @@ PyObject *py_call(PyObject *module, PyObject *const *args, Py_ssize_t n) {
   int failed = fill(lists, operands, ints, floats, kernel->name);
   if (!failed) {
     Call call = {kernel, (int)n_args, (int)lists[2].n, (int)lists[3].n, operands, ints, floats, NULL};
-    failed = check_and_run(&call);
+    failed = checked_run(&call);
   }
   if (memory != small) PyMem_Free(memory);
   if (failed) return NULL;

@@ -22,9 +22,7 @@ static PyObject *result(Array *out, int dtype, int ndim, const int64_t *shape) {
 }
 
 static PyObject *finished(Call *call, PyObject *out) {
-  const char *wrong = out && call->kernel->check ? call->kernel->check(call) : NULL;
-  if (wrong) refuse(call, wrong);
-  if (out && (wrong || run_call(call, call_ns(call)))) Py_CLEAR(out);
+  if (out && checked_run(call)) Py_CLEAR(out);
   return out;
 }
 
@@ -39,11 +37,17 @@ static int batches(const Array *a, const Array *b, int64_t *shape) {
   return ndim;
 }
 
-/* gemm(a, b, bias) with a or b transposed */
+/* Into how many parts the sum over k rows falls (dl/matmul_kernels.py has the same): two, where two threads with half of
+ * the rows each would exchange less than if both read all rows. */
+static int parts_of(int64_t m, int64_t n, int64_t k) {
+  return k >= 32 && k <= 1024 && 2 * m * n <= k * (m + n) ? 2 : 0;
+}
+
+/* gemm(a, b, bias) with a or b transposed; a transposed: the gradient of a weight */
 static PyObject *product(PyObject *const *args, Py_ssize_t n, int flip_a, int flip_b) {
   static PyObject *name;
   Array operands[4];
-  int64_t shape[DL_MAXDIM], none = 0;
+  int64_t shape[DL_MAXDIM], ints[2] = {0, 0};
   if (n < 2 || n > 3) return PyErr_Format(PyExc_TypeError, "dl.gemm: takes 2 or 3 arrays, got %zd", n);
   if (!name && !(name = PyUnicode_InternFromString("gemm"))) return NULL;
   int id = kernel_index(name);
@@ -58,8 +62,9 @@ static PyObject *product(PyObject *const *args, Py_ssize_t n, int flip_a, int fl
   int ndim = batches(a, b, shape);
   shape[ndim - 2] = a->shape[a->ndim - 2];
   shape[ndim - 1] = b->shape[b->ndim - 1];
+  if (flip_a && ndim == 2) ints[1] = parts_of(shape[0], shape[1], a->shape[1]);
   PyObject *out = result(&operands[0], a->dtype, ndim, shape);
-  Call call = {dl_table->kernels[id], n == 3 ? 4 : 3, 1, 0, operands, &none, NULL, NULL};
+  Call call = {dl_table->kernels[id], n == 3 ? 4 : 3, 2, 0, operands, ints, NULL, NULL};
   return finished(&call, out);
 }
 
@@ -78,28 +83,47 @@ PyObject *py_linear_weight(PyObject *module, PyObject *const *args, Py_ssize_t n
   return product(args, n, 1, 0);
 }
 
+/* linear_bias(g): the sum of the rows of a matrix, in two parts where they are not too many */
+PyObject *py_linear_bias(PyObject *module, PyObject *g) {
+  (void)module;
+  static PyObject *name;
+  Array operands[2];
+  if (!name && !(name = PyUnicode_InternFromString("linear_bias"))) return NULL;
+  int id = kernel_index(name);
+  if (id < 0 || array_from(&operands[1], g, "linear_bias", "input", 0, 0)) return NULL;
+  if (operands[1].ndim != 2) return PyErr_Format(PyExc_ValueError, "dl.linear_bias: wanted a matrix, got %d axes", operands[1].ndim);
+  int64_t k = operands[1].shape[0], parts = k >= 32 && k <= 1024 ? 2 : 1;
+  PyObject *out = result(&operands[0], operands[1].dtype, 1, &operands[1].shape[1]);
+  Call call = {dl_table->kernels[id], 2, 1, 0, operands, &parts, NULL, NULL};
+  return finished(&call, out);
+}
+
+PyObject *reduce_over(int id, PyObject *x, const int64_t *dims, int n) {
+  Array operands[2];
+  int64_t shape[DL_MAXDIM];
+  int k = 0, gone[DL_MAXDIM] = {0};
+  const Kernel *kernel = dl_table->kernels[id];
+  if (array_from(&operands[1], x, kernel->name, "input", 0, 0)) return NULL;
+  for (int i = 0; i < n; i++)
+    if (dims[i] >= 0 && dims[i] < operands[1].ndim) gone[dims[i]] = 1;
+  for (int d = 0; d < operands[1].ndim; d++)
+    if (!gone[d]) shape[k++] = operands[1].shape[d];
+  PyObject *out = result(&operands[0], operands[1].dtype == DL_BOOL ? DL_I64 : operands[1].dtype, k, shape);
+  Call call = {kernel, 2, n, 0, operands, dims, NULL, NULL};
+  return finished(&call, out);
+}
+
 /* reduce(name or id, x, *, dim): dim is a tuple of dims; the kernel's check refuses those that are not there */
 PyObject *py_reduce(PyObject *module, PyObject *const *args, Py_ssize_t n, PyObject *names) {
   (void)module;
-  Array operands[2];
-  int64_t dims[DL_MAXDIM], shape[DL_MAXDIM];
-  int k = 0, gone[DL_MAXDIM] = {0}, id;
+  int64_t dims[DL_MAXDIM];
   if (n != 2 || !names || PyTuple_GET_SIZE(names) != 1 || !PyTuple_Check(args[2]) || PyTuple_GET_SIZE(args[2]) > DL_MAXDIM)
-    return PyErr_Format(PyExc_TypeError, "reduce(name or id, array, dim=(...)) takes a tuple of dims");
-  if ((id = kernel_index(args[0])) < 0) return NULL;
-  const Kernel *kernel = dl_table->kernels[id];
-  if (array_from(&operands[1], args[1], kernel->name, "input", 0, 0)) return NULL;
-  int n_dims = (int)PyTuple_GET_SIZE(args[2]), dtype = operands[1].dtype == DL_BOOL ? DL_I64 : operands[1].dtype;
-  for (int i = 0; i < n_dims; i++) {
-    dims[i] = PyLong_AsLongLong(PyTuple_GET_ITEM(args[2], i));
-    if (dims[i] == -1 && PyErr_Occurred()) return NULL;
-    if (dims[i] >= 0 && dims[i] < operands[1].ndim) gone[dims[i]] = 1;
-  }
-  for (int d = 0; d < operands[1].ndim; d++)
-    if (!gone[d]) shape[k++] = operands[1].shape[d];
-  PyObject *out = result(&operands[0], dtype, k, shape);
-  Call call = {kernel, 2, n_dims, 0, operands, dims, NULL, NULL};
-  return finished(&call, out);
+    return PyErr_Format(PyExc_TypeError, "reduce(name or id, array, dim=(...)) takes a tuple of at most 8 dims");
+  int id = kernel_index(args[0]), n_dims = (int)PyTuple_GET_SIZE(args[2]);
+  if (id < 0) return NULL;
+  for (int i = 0; i < n_dims; i++)
+    if ((dims[i] = PyLong_AsLongLong(PyTuple_GET_ITEM(args[2], i))) == -1 && PyErr_Occurred()) return NULL;
+  return reduce_over(id, args[1], dims, n_dims);
 }
 
 PyObject *py_any_read_only(PyObject *module, PyObject *arrays) {

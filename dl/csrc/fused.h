@@ -19,7 +19,7 @@
 #define FUSED_H
 #include "dl.h"
 
-enum { FUSED_MAX_REGISTERS = 4096, N_MICRO_OPS = 77 };
+enum { FUSED_MAX_REGISTERS = 4096, N_MICRO_OPS = 79 };
 
 typedef struct {
   size_t (*plan_bytes)(const Call *call);

@@ -41,20 +41,44 @@ static void int_product(const Product *p, const Range *r) {
     }
 }
 
+static void row_product(const Row *row, int dtype, int64_t begin, int64_t end) {
+  if (dtype == DL_F32) row_product_f32(row, begin, end);
+  else row_product_f64(row, begin, end);
+}
+
 static void product(const Product *p, const Range *r, const Plan *plan, void *work) {
   if (r->m0 >= r->m1 || r->n0 >= r->n1) return;
-  if (p->dtype == DL_F32) {
+  if (p->dtype == DL_I64) {
+    int_product(p, r);
+  } else if (p->dot && p->m == 1 && p->c_col == 1 && (!p->bias || p->bias_col == 1)) {
+    const Row row = {p->n, p->k, p->b_col, p->a, p->b, p->bias, p->c, p->act};
+    row_product(&row, p->dtype, r->n0, r->n1);
+  } else if (p->dtype == DL_F32) {
     if (p->dot) dot_product_f32(p, r);
     else block_product_f32(p, r, plan, work);
-  } else if (p->dtype == DL_I64) {
-    int_product(p, r);
   } else {
     if (p->dot) dot_product_f64(p, r);
     else block_product_f64(p, r, plan, work);
   }
 }
 
+/* A layer of a network for one input takes less time than planning it would: straight to its kernel. 0: it is not. */
+static int run_row(const Call *call, const Team *team) {
+  const Array *c = &call->args[0], *a = &call->args[1], *b = &call->args[2];
+  const Array *bias = call->n_args > 3 && call->args[3].data ? &call->args[3] : NULL;
+  if (c->ndim != 2 || c->shape[0] != 1 || c->stride[1] != 1 || c->dtype == DL_I64) return 0;
+  if (a->stride[1] != 1 || b->stride[0] != 1 || (bias && bias->stride[0] != 1)) return 0;
+  const Row row = {c->shape[1], b->shape[0], b->stride[1], a->data, b->data, bias ? bias->data : NULL, c->data,
+                   (int)call->ints[0]};
+  int64_t begin = 0, end = row.n;
+  if (team->nt > 1) team_split(team, row.n, 16, &begin, &end);
+  row_product(&row, c->dtype, begin, end);
+  return 1;
+}
+
 static void run(const Call *call, const Team *team) {
+  int parts = call->n_ints == 2 && call->ints[1];
+  if (!parts && run_row(call, team)) return;
   Batch batch;
   Product p;
   Plan plan;
@@ -87,7 +111,8 @@ static int broadcasts(const Array *x, const Array *c) {
 }
 
 static const char *check(const Call *call) {
-  if (call->n_args < 3 || call->n_args > 4 || call->n_ints != 1) return "wanted C, A, B, bias or None; the activation";
+  if (call->n_args < 3 || call->n_args > 4 || call->n_ints < 1 || call->n_ints > 2)
+    return "wanted C, A, B, bias or None; the activation, and into how many parts k falls";
   const Array *c = &call->args[0], *a = &call->args[1], *b = &call->args[2], *bias = &call->args[3];
   int has_bias = call->n_args > 3 && bias->data;
   if (!c->data || !a->data || !b->data || c->ndim < 2 || a->ndim < 2 || b->ndim < 2)
@@ -101,7 +126,10 @@ static const char *check(const Call *call) {
   if (a->ndim > c->ndim || b->ndim > c->ndim) return "A or B has more dimensions than C";
   if (!broadcasts(a, c) || !broadcasts(b, c)) return "the batch dimensions of A or B do not broadcast to those of C";
   if (has_bias && (bias->ndim != 1 || bias->shape[0] != size[1])) return "wanted a bias of shape (n,)";
-  int64_t act = call->ints[0];
+  int64_t act = call->ints[0], parts = call->n_ints == 2 ? call->ints[1] : 0;
+  if (parts && (parts < 0 || parts > 2 || act || has_bias || c->ndim != 2 || c->dtype == DL_I64 ||
+                (parts == 2 && a->shape[1] > MOST_HALVED)))
+    return "two parts are for the sums of floats over at most 1024, in two dimensions, without bias and activation";
   if (act < ACT_NONE || act > ACT_TANH || (act == ACT_TANH && c->dtype == DL_I64))
     return "the activation must be 0 (none), 1 (relu) or, for floats, 2 (tanh)";
   return NULL;

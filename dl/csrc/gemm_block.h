@@ -88,7 +88,7 @@ static void F(panels)(const Product *p, const Range *range, const Plan *plan, F(
 static void F(block_product)(const Product *p, const Range *range, const Plan *plan, char *work) {
   F(Panel) s;
   F(Tile) *t = &s.tile;
-  t->a_row = p->a_row, t->a_k = p->a_col, t->c_row = p->c_row;
+  t->a_row = p->a_row, t->a_k = p->a_col, t->c_row = p->c_row, t->half = p->half;
   s.packed_a = (T *)(work + plan->b_bytes);
   int64_t k0 = 0, most = plan->pack_a ? BLOCK_ROWS : range->m1 - range->m0;
   do {

@@ -4,20 +4,21 @@
  * not those of the micro-kernel, which adds in ascending k. */
 #define LANES (W / LANE)
 
-/* v[0..W-1] -> their W horizontal sums */
-INLINE V F(sums)(V v[W]) {
-  V u[LANES];
+/* v[0..LANE-1] -> the sums of each lane of each */
+INLINE V F(sum_in_lanes)(const V *v) {
 #if BITS == 32
-  UNROLL for (int i = 0; i < LANES; i++) {
-    const V *p = v + 4 * i;
-    V a = SHUFFLE(p[0], p[1], ZIP, 0) + SHUFFLE(p[0], p[1], ZIP, 2);
-    V b = SHUFFLE(p[2], p[3], ZIP, 0) + SHUFFLE(p[2], p[3], ZIP, 2);
-    u[i] = SHUFFLE(a, b, PAIR, 0) + SHUFFLE(a, b, PAIR, 2);
-  }
+  V a = SHUFFLE(v[0], v[1], ZIP, 0) + SHUFFLE(v[0], v[1], ZIP, 2);
+  V b = SHUFFLE(v[2], v[3], ZIP, 0) + SHUFFLE(v[2], v[3], ZIP, 2);
+  return SHUFFLE(a, b, PAIR, 0) + SHUFFLE(a, b, PAIR, 2);
 #else
-  UNROLL for (int i = 0; i < LANES; i++)
-    u[i] = SHUFFLE(v[2 * i], v[2 * i + 1], ONE, 0) + SHUFFLE(v[2 * i], v[2 * i + 1], ONE, 1);
+  return SHUFFLE(v[0], v[1], ONE, 0) + SHUFFLE(v[0], v[1], ONE, 1);
 #endif
+}
+
+/* v[0..W-1] -> their W horizontal sums */
+INLINE V F(sums)(const V *v) {
+  V u[LANES];
+  UNROLL for (int i = 0; i < LANES; i++) u[i] = F(sum_in_lanes)(v + i * LANE);
   return F(sum_lanes)(u);
 }
 
@@ -27,16 +28,6 @@ typedef struct {
   int64_t k, a_row, b_col, bias_row, bias_col, c_row, c_col;
   int rows, cols, act; /* the part of the group inside the range */
 } F(Dots);
-
-INLINE void F(put_row)(const F(Dots) *d, V *acc) {
-  UNROLL for (int i = 0; i < GROUP; i += W) {
-    int n = d->cols - i < 0 ? 0 : d->cols - i < W ? d->cols - i : W;
-    V x = F(sums)(acc + i);
-    if (d->bias) x += F(load_n)(d->bias + i, n);
-    F(store_n)(d->c + i, x, n);
-  }
-  if (d->act) F(activate)(d->c, d->cols, d->act);
-}
 
 INLINE void F(put)(const int rows, const int cols, const F(Dots) *d, V *acc) {
   T x[GROUP] __attribute__((aligned(64)));
@@ -66,28 +57,23 @@ INLINE void F(multiply)(const int rows, const int cols, V *acc, const T *const *
   }
 }
 
-/* rows x cols inner products, `part` columns at a time: few where B comes from beyond the first cache, which prefers
- * few streams. The last row and column stand in for those outside. */
-INLINE void F(dots)(const int rows, const int cols, const int part, const F(Dots) *d) {
+/* rows x cols inner products; the last row and column stand in for those outside */
+INLINE void F(dots)(const int rows, const int cols, const F(Dots) *d) {
   V acc[GROUP];
   const T *a[GROUP], *b[GROUP];
   UNROLL for (int r = 0; r < rows; r++) a[r] = d->a + (r < d->rows ? r : d->rows - 1) * d->a_row;
   UNROLL for (int s = 0; s < cols; s++) b[s] = d->b + (s < d->cols ? s : d->cols - 1) * d->b_col;
   UNROLL for (int i = 0; i < GROUP; i++) acc[i] = (V){0};
-  UNROLL for (int s = 0; s < cols; s += part) {
-    int64_t k = 0;
-    for (; k + W <= d->k; k += W) F(multiply)(rows, part, acc + s, a, b + s, k, W);
-    if (k < d->k) F(multiply)(rows, part, acc + s, a, b + s, k, (int)(d->k - k));
-  }
-  if (rows == 1 && d->c_col == 1 && (!d->bias || d->bias_col == 1)) F(put_row)(d, acc);
-  else F(put)(rows, cols, d, acc);
+  int64_t k = 0;
+  for (; k + W <= d->k; k += W) F(multiply)(rows, cols, acc, a, b, k, W);
+  if (k < d->k) F(multiply)(rows, cols, acc, a, b, k, (int)(d->k - k));
+  F(put)(rows, cols, d, acc);
 }
 
 #define DEFINE(rows, cols) \
-  static NOINLINE void F(dots_##rows##x##cols)(const F(Dots) * d) { F(dots)(rows, cols, cols, d); }
+  static NOINLINE void F(dots_##rows##x##cols)(const F(Dots) * d) { F(dots)(rows, cols, d); }
 DOTS(DEFINE)
 #undef DEFINE
-static NOINLINE void F(dots_long)(const F(Dots) *d) { F(dots)(1, GROUP, 4, d); }
 #define ENTRY(rows, cols) [rows] = F(dots_##rows##x##cols),
 static void (*const F(dots_of)[GROUP + 1])(const F(Dots) *) = {DOTS(ENTRY)};
 #undef ENTRY
@@ -106,8 +92,7 @@ static void F(dot_product)(const Product *p, const Range *range) {
       d.b = (const T *)p->b + n * p->b_col;
       d.c = (T *)p->c + m * p->c_row + n * p->c_col;
       d.bias = p->bias ? (const T *)p->bias + m * p->bias_row + n * p->bias_col : NULL;
-      if (rows == 1 && d.k > LONG) F(dots_long)(&d);
-      else F(dots_of)[rows](&d);
+      F(dots_of)[rows](&d);
     }
   }
 }

@@ -8,8 +8,16 @@ typedef struct {
   int64_t k, a_row, a_k, b_k, c_row; /* strides in elements */
   int last;                          /* elements in the last vector of a row */
   int resume;                        /* go on from the sums in C */
+  int64_t half;                      /* see Product; never together with resume */
   int relu;
 } F(Tile);
+
+INLINE void F(put_tile)(const int mr, const int nv, const int edge, T *c, int64_t c_row, int last, V acc[MAX_ROWS][8]) {
+  UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) {
+    if (edge && j == nv - 1) F(store_n)(c + i * c_row + j * W, acc[i][j], last);
+    else F(store)(c + i * c_row + j * W, acc[i][j]);
+  }
+}
 
 /* Loops over constants are unrolled fully, else gcc keeps the accumulators in memory. Strides in bytes keep it from
  * making a second copy of the loop for unit strides. */
@@ -25,7 +33,9 @@ INLINE void F(tile)(const int mr, const int nv, const int edge, const F(Tile) *t
   if (t->resume)
     UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] =
         edge && j == nv - 1 ? F(load_n)(c + i * c_row + j * W, last) : F(load)(c + i * c_row + j * W);
-  for (int64_t k = t->k; k > 0; k--) {
+  int64_t k = t->half ? t->half : t->k, rest = t->k - k;
+again:
+  for (; k > 0; k--) {
     V v[8];
     UNROLL for (int j = 0; j < nv; j++) v[j] = edge && j == nv - 1 ? F(load_n)(b + j * W, last) : F(load)(b + j * W);
     UNROLL for (int i = 0; i < mr; i++) {
@@ -35,6 +45,15 @@ INLINE void F(tile)(const int mr, const int nv, const int edge, const F(Tile) *t
     UNROLL for (int i = 0; i < (mr + 2) / 3; i++) a[i] += a_k;
     b += b_k;
   }
+  if (rest) {
+    F(put_tile)(mr, nv, edge, c, c_row, last, acc);
+    UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] = (V){0};
+    k = rest, rest = 0;
+    goto again;
+  }
+  if (t->half)
+    UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] +=
+        edge && j == nv - 1 ? F(load_n)(c + i * c_row + j * W, last) : F(load)(c + i * c_row + j * W);
   if (t->bias)
     UNROLL for (int j = 0; j < nv; j++) {
       V v = edge && j == nv - 1 ? F(load_n)(t->bias + j * W, last) : F(load)(t->bias + j * W);
@@ -42,10 +61,7 @@ INLINE void F(tile)(const int mr, const int nv, const int edge, const F(Tile) *t
     }
   if (t->relu)
     UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] = F(relu)(acc[i][j]);
-  UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) {
-    if (edge && j == nv - 1) F(store_n)(c + i * c_row + j * W, acc[i][j], last);
-    else F(store)(c + i * c_row + j * W, acc[i][j]);
-  }
+  F(put_tile)(mr, nv, edge, c, c_row, last, acc);
 }
 
 #define DEFINE(mr, nv)                                                                          \

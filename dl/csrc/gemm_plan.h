@@ -5,6 +5,7 @@
 #include "gemm_product.h"
 
 enum {
+  MOST_HALVED = 1024, /* steps of k that may be added up in two halves */
   KC = 512,          /* steps of k at a time: two vectors of B of each stay in the nearer caches */
   PIECE = 64,        /* steps of k packed at a time */
   BLOCK_ROWS = 1024, /* rows of A packed at a time */
@@ -52,7 +53,7 @@ static size_t whole_lines(int64_t bytes) { return ((size_t)bytes + 63) & ~(size_
 static void make_plan(Plan *plan, const Product *p) {
   int64_t size = p->dtype == DL_F32 ? 4 : 8, rows = p->m < BLOCK_ROWS ? p->m : BLOCK_ROWS;
   int tiles = !p->dot && p->dtype != DL_I64;
-  plan->kc = p->k < KC ? p->k : KC;
+  plan->kc = p->k < KC || p->half ? p->k : KC;
   plan->direct = p->c_col == 1 && (!p->bias || (p->bias_row == 0 && p->bias_col == 1));
   plan->pack_b = tiles && (p->b_col != 1 || (p->m >= 384 && distance(p->b_row) * size >= FAR_BYTES));
   plan->pack_a = tiles && p->a_row == 1 && p->n >= 256 && distance(p->a_col) * size >= FAR_BYTES;

@@ -62,7 +62,16 @@ typedef struct {
   int64_t a_row, a_col, b_row, b_col, bias_row, bias_col, c_row, c_col;
   int32_t dtype, act;
   int turned, dot; /* this is the transpose of what was asked for; it is computed by inner products */
+  int64_t half; /* steps of k that are added up by themselves, as are the others then; 0: all together */
 } Product;
+
+/* c (n,) = act(a (k,) @ b (k, n) + bias (n,)): a product of one row, everything contiguous but the columns of b */
+typedef struct {
+  int64_t n, k, b_col;
+  const void *a, *b, *bias;
+  void *c;
+  int act;
+} Row;
 
 /* rows [m0, m1) and columns [n0, n1) of C */
 typedef struct {

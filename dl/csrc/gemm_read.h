@@ -69,7 +69,9 @@ static void read_product(const Call *call, Product *p, Batch *batch) {
   p->c_row = c->stride[c->ndim - 2], p->c_col = c->stride[c->ndim - 1];
   p->bias_row = 0, p->bias_col = bias ? bias->stride[0] : 0;
   p->dtype = c->dtype, p->act = (int32_t)call->ints[0], p->turned = 0;
-  p->dot = inner_products(p);
+  const int64_t parts = call->n_ints > 1 ? call->ints[1] : 0;
+  p->half = parts == 2 ? p->k / 2 : 0;
+  p->dot = !parts && inner_products(p);
   read_batch(batch, c, a, b);
   if (batch->dims) fold_batch(p, batch);
   if (better_transposed(p)) transpose(p);

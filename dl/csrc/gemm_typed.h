@@ -5,9 +5,11 @@
 #include "gemm_pack.h"
 #include "gemm_block.h"
 #include "gemm_dot.h"
+#include "gemm_row.h"
 #undef V
 #undef W
 #undef STEP
 #undef ROW
 #undef LANE
 #undef LANES
+#undef PART

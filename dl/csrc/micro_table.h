@@ -37,12 +37,13 @@ typedef struct {
   X(pow, 2, SAME, NUMBERS) X(maximum, 2, SAME, ALL) X(minimum, 2, SAME, ALL) \
   X(atan2, 2, SAME, FLOATS) X(hypot, 2, SAME, FLOATS) X(copysign, 2, SAME, FLOATS) \
   X(tanh_backward, 2, SAME, FLOATS) X(sigmoid_backward, 2, SAME, FLOATS) X(relu_backward, 2, SAME, FLOATS) \
+  X(squared_difference, 2, SAME, FLOATS) \
   X(eq, 2, DL_BOOL, ALL) X(ne, 2, DL_BOOL, ALL) X(lt, 2, DL_BOOL, ALL) X(le, 2, DL_BOOL, ALL) \
   X(gt, 2, DL_BOOL, ALL) X(ge, 2, DL_BOOL, ALL) \
   X(logical_and, 2, DL_BOOL, ALL) X(logical_or, 2, DL_BOOL, ALL) X(logical_xor, 2, DL_BOOL, ALL)
 
 #define OTHER_OPS(X) \
-  X(where, 3, SAME, ALL) X(clip, 3, SAME, NUMBERS) \
+  X(where, 3, SAME, ALL) X(clip, 3, SAME, NUMBERS) X(mse_backward, 3, SAME, FLOATS) \
   X(to_f32, 1, DL_F32, ALL) X(to_f64, 1, DL_F64, ALL) X(to_i64, 1, DL_I64, ALL) X(to_bool, 1, DL_BOOL, ALL)
 
 #define ROW(name, arity, result, dtypes) {arity, result, dtypes(name)},

@@ -118,6 +118,7 @@ static PyMethodDef methods[] = {
      "elementwise(code, *arrays) -> array: a micro-operation with broadcasting; the result lies as the inputs do."},
     {"matmul", (PyCFunction)(void (*)(void))py_matmul, METH_FASTCALL, "matmul(a, b, bias=None) -> a b + bias."},
     {"linear", (PyCFunction)(void (*)(void))py_linear, METH_FASTCALL, "linear(x, w, bias=None) -> x w^T + bias."},
+    {"linear_bias", py_linear_bias, METH_O, "linear_bias(g): the sum of the rows, as the gradient of a bias."},
     {"linear_weight", (PyCFunction)(void (*)(void))py_linear_weight, METH_FASTCALL, "linear_weight(g, x) -> g^T x."},
     {"reduce", (PyCFunction)(void (*)(void))py_reduce, METH_FASTCALL | METH_KEYWORDS,
      "reduce(name or id, x, dim=(...)) -> array: a reduction whose result has the dtype of x (int64 for bool)."},
@@ -133,6 +134,9 @@ static PyMethodDef methods[] = {
      "{name: (code, arity, dtype codes of the result for float32, float64, int64, bool; -1: does not take it)}"},
     {"epoch", epoch, METH_NOARGS, "The number of times that recorded programs became invalid."},
     {"bump_epoch", bump_epoch, METH_NOARGS, "Make every recorded program invalid: an array it uses was replaced."},
+    {"loop", (PyCFunction)(void (*)(void))py_loop, METH_FASTCALL,
+     "loop(program, n, carry, fixed, rows, outs): runs a Program n times; tuples of arrays, rows and outs with a leading "
+     "axis n; the program takes carry, fixed, a row of each of rows, and gives the next carry and a row of each of outs."},
     {"call", (PyCFunction)(void (*)(void))py_call, METH_FASTCALL,
      "call(name or id, outs, ins, ints, floats): runs a kernel; arrays or None, then its numbers."},
     {NULL, NULL, 0, NULL}};

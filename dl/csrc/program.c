@@ -73,7 +73,8 @@ int program_matches(const Program *p, PyObject *const *args, Py_ssize_t n) {
 static PyObject *result(const Array *a) {
   npy_intp shape[DL_MAXDIM];
   for (int i = 0; i < a->ndim; i++) shape[i] = a->shape[i];
-  PyObject *array = PyArray_SimpleNew(a->ndim, shape, dtype_numpy[a->dtype]);
+  PyArray_Descr *dtype = PyArray_DescrFromType(dtype_numpy[a->dtype]);
+  PyObject *array = PyArray_NewFromDescr(&PyArray_Type, dtype, a->ndim, shape, NULL, NULL, 0, NULL);
   if (array) copy_operand(a, (PyArrayObject *)array, 0);
   return array;
 }
@@ -144,11 +145,20 @@ static int run_segments(const Program *p) {
   return 0;
 }
 
+/* It keeps the GIL, calls no Python, and makes one array: a tuple could start the garbage collector, which calls
+ * anything. Then no other thread can find it half done, and it needs no lock. */
+static int undisturbed(const Program *p) {
+#ifdef Py_GIL_DISABLED
+  return 0;
+#endif
+  return p->ns < GIL_NS && p->n_segments == 1 && p->n_outputs <= 1;
+}
+
 PyObject *program_run(Program *p, PyObject *const *args) {
-  if (acquire(p)) return NULL;
+  if (!p->undisturbed && acquire(p)) return NULL;
   for (int i = 0; i < p->n_inputs; i++) copy_operand(&p->inputs[i], (PyArrayObject *)args[i], 1);
   PyObject *out = run_segments(p) ? NULL : results(p);
-  release(p);
+  if (!p->undisturbed) release(p);
   return out;
 }
 
@@ -207,6 +217,7 @@ static PyObject *program_new(PyTypeObject *type, PyObject *args, PyObject *named
   if (!failed) {
     p->buffers = Py_NewRef(tuples[0]);
     failed = check_buffers(tuples[0]) || program_build(p, tuples[1], tuples[2], tuples[3]);
+    p->undisturbed = undisturbed(p);
   }
   for (int i = 0; i < 4; i++) Py_XDECREF(tuples[i]);
   if (failed) Py_CLEAR(p);
@@ -249,20 +260,20 @@ static PyMemberDef members[] = {
     {"scratch", T_ULONG, offsetof(Program, work_bytes), READONLY, "Bytes of scratch memory it holds."},
     {NULL, 0, 0, 0, NULL}};
 
-static const char doc[] =
-    "Program(buffers, calls, inputs, outputs, nt): a recorded program; program(*arrays) runs it.\n\n"
-    "An operand is None or (buffer index, byte offset, dtype code, shape, strides in elements). A call is\n"
-    "(kernel, outs, ins, ints, floats, barrier, thread), where barrier says that the team meets after it; thread is\n"
-    "0 for all threads or t for thread t - 1 alone; or ('python', callable). inputs are filled from the arguments,\n"
-    "outputs are copied out.";
-
 static PyType_Slot slots[] = {{Py_tp_new, program_new},
                               {Py_tp_call, PyVectorcall_Call},
                               {Py_tp_dealloc, program_free},
                               {Py_tp_traverse, program_traverse},
                               {Py_tp_clear, program_clear},
                               {Py_tp_members, members},
-                              {Py_tp_doc, (void *)doc},
+                              {Py_tp_doc,
+                               "Program(buffers, calls, inputs, outputs, nt): a recorded program; program(*arrays)\n"
+                               "runs it.\n\n"
+                               "An operand is None or (buffer index, byte offset, dtype code, shape, strides in\n"
+                               "elements). A call is (kernel, outs, ins, ints, floats, barrier, thread), where\n"
+                               "barrier says that the team meets after it, and thread is 0 for all threads or t for\n"
+                               "thread t - 1 alone; or ('python', callable). inputs are filled from the arguments,\n"
+                               "outputs are copied out."},
                               {0, NULL}};
 
 static PyType_Spec spec = {

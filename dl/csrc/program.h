@@ -28,6 +28,7 @@ typedef struct {
   Array *inputs, *outputs;
   int n_segments, n_inputs, n_outputs, n_steps, nt;
   double ns; /* that one thread takes, roughly: a short program keeps the GIL */
+  int undisturbed; /* no other Python code can run between its begin and its end */
   size_t work_bytes;
   long long epoch;
   pthread_mutex_t lock;

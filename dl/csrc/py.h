@@ -36,6 +36,7 @@ double call_ns(const Call *call); /* on one thread, roughly */
 
 /* runs a sound call, which takes about ns on one thread, on as many threads as pay; -1: error set */
 int run_call(Call *call, double ns);
+int checked_run(Call *call); /* a call that may not be sound */
 
 /* methods of the module */
 PyObject *py_call(PyObject *module, PyObject *const *args, Py_ssize_t n);
@@ -45,6 +46,7 @@ PyObject *py_linear(PyObject *module, PyObject *const *args, Py_ssize_t n);
 PyObject *py_linear_weight(PyObject *module, PyObject *const *args, Py_ssize_t n);
 PyObject *py_reduce(PyObject *module, PyObject *const *args, Py_ssize_t n, PyObject *names);
 PyObject *py_any_read_only(PyObject *module, PyObject *arrays);
+PyObject *py_loop(PyObject *module, PyObject *const *args, Py_ssize_t n);
 PyObject *py_micro_op(PyObject *module, PyObject *name);
 PyObject *py_micro_ops(PyObject *module, PyObject *unused);
 
@@ -52,7 +54,11 @@ PyObject *py_micro_ops(PyObject *module, PyObject *unused);
  * n is at most 4; dtype: of all n; the code is for errors */
 PyObject *elementwise_result(int code, PyObject *const *args, int n, const int *dtype, Array *operands);
 
+/* x reduced over dims by the kernel with this id: a result of the dtype of x, int64 for bool */
+PyObject *reduce_over(int id, PyObject *x, const int64_t *dims, int n);
+
 /* derivative rules on arrays: (needs, g, out, *inputs) -> gradients, or NotImplemented; needs has a bit per input */
+PyObject *py_linear_bias(PyObject *module, PyObject *g);
 PyObject *py_linear_backward(PyObject *module, PyObject *const *args, Py_ssize_t n);
 PyObject *py_tanh_backward(PyObject *module, PyObject *const *args, Py_ssize_t n);
 PyObject *py_sigmoid_backward(PyObject *module, PyObject *const *args, Py_ssize_t n);

@@ -3,31 +3,6 @@
  * input that wants its gradient; it declines (NotImplemented) what is not everyday. */
 #include "py.h"
 
-/* one micro-operation; registers: the inputs, the constants, then temporaries */
-typedef struct {
-  const char *name;
-  int dst, a, b, c;
-} Op;
-
-enum { MOST_IN = 3, MOST_CONST = 1, MOST_OPS = 4 };
-
-typedef struct {
-  int n_in, n_const, n_ops, result;
-  Op ops[MOST_OPS];
-  int code[MOST_OPS]; /* found when first needed; 0 is found again */
-} Formula;
-
-static int find_codes(Formula *f) {
-  for (int i = 0; i < f->n_ops && !f->code[i]; i++) {
-    PyObject *name = PyUnicode_FromString(f->ops[i].name), *code = name ? py_micro_op(NULL, name) : NULL;
-    Py_XDECREF(name);
-    if (!code) return -1;
-    f->code[i] = (int)PyLong_AsLong(code);
-    Py_DECREF(code);
-  }
-  return 0;
-}
-
 /* whether all are arrays of one floating dtype that kernels can read */
 static int everyday(PyObject *const *args, int n, int *dtype) {
   for (int i = 0; i < n; i++) {
@@ -42,95 +17,96 @@ static int everyday(PyObject *const *args, int n, int *dtype) {
   return 1;
 }
 
-/* the formula of arrays with one dtype */
-static PyObject *evaluate(Formula *f, PyObject *const *args, double constant, int dtype) {
-  int64_t ints[4 + MOST_CONST + 6 * MOST_OPS + 1] = {1, f->n_in, f->n_const, f->n_ops}, *next = ints + 4;
-  int dtypes[MOST_IN + 1] = {dtype, dtype, dtype, dtype};
-  Array operands[MOST_IN + 1];
-  if (find_codes(f)) return NULL;
-  if (f->n_const) *next++ = dtype;
-  for (int i = 0; i < f->n_ops; i++, next += 6) {
-    const Op *op = &f->ops[i];
-    int64_t six[6] = {f->code[i], dtype, op->dst, op->a, op->b, op->c};
-    memcpy(next, six, sizeof six);
+enum { TANH_BACKWARD, SIGMOID_BACKWARD, RELU_BACKWARD, SQUARED_DIFFERENCE, MSE_BACKWARD, NEG, N_MICRO };
+
+/* a micro-operation on n arrays */
+static PyObject *micro(int which, PyObject *const *args, int n) {
+  static const char *const names[N_MICRO] = {"tanh_backward",      "sigmoid_backward", "relu_backward",
+                                             "squared_difference", "mse_backward",     "neg"};
+  static PyObject *codes[N_MICRO]; /* found when first needed */
+  if (!codes[which]) {
+    PyObject *name = PyUnicode_FromString(names[which]);
+    codes[which] = name ? py_micro_op(NULL, name) : NULL;
+    Py_XDECREF(name);
+    if (!codes[which]) return NULL;
   }
-  *next++ = f->result;
-  PyObject *out = elementwise_result(f->code[0], args, f->n_in + 1, dtypes, operands);
-  if (!out) return NULL;
-  Call call = {dl_table->fused_kernel, f->n_in + 1, (int)(next - ints), f->n_const, operands, ints, &constant, NULL};
-  if (run_call(&call, call_ns(&call))) Py_CLEAR(out);
-  return out;
+  PyObject *operands[4] = {codes[which]};
+  for (int i = 0; i < n; i++) operands[i + 1] = args[i];
+  return py_elementwise(NULL, operands, n + 1);
 }
 
-static Formula tanh_rule = {2, 1, 3, 3, {{"square", 3, 1, -1, -1}, {"sub", 3, 2, 3, -1}, {"mul", 3, 0, 3, -1}}, {0}};
-static Formula sigmoid_rule = {2, 1, 3, 3, {{"sub", 3, 2, 1, -1}, {"mul", 3, 1, 3, -1}, {"mul", 3, 0, 3, -1}}, {0}};
-static Formula relu_rule = {2, 1, 2, 4, {{"gt", 3, 1, 2, -1}, {"where", 4, 3, 0, 2}}, {0}};
-static Formula squared_error = {2, 0, 2, 2, {{"sub", 2, 0, 1, -1}, {"square", 2, 2, -1, -1}}, {0}};
-static Formula divided = {1, 1, 1, 2, {{"div", 2, 0, 1, -1}}, {0}};
-static Formula negated = {1, 0, 1, 1, {{"neg", 1, 0, -1, -1}}, {0}};
-/* (g, x, y), n: g / n (d + d) with d = x - y */
-static Formula mse_rule = {
-    3, 1, 4, 4, {{"div", 4, 0, 3, -1}, {"sub", 5, 1, 2, -1}, {"add", 5, 5, 5, -1}, {"mul", 4, 4, 5, -1}}, {0}};
-
 /* of f(x) by g and f(x): args are (needs, g, out, x) */
-static PyObject *unary_rule(Formula *f, double constant, PyObject *const *args, Py_ssize_t n) {
+static PyObject *unary_rule(int which, PyObject *const *args, Py_ssize_t n) {
   int dtype = 0;
   if (n != 4 || !everyday(args + 1, 2, &dtype)) return Py_NewRef(Py_NotImplemented);
-  PyObject *d = evaluate(f, args + 1, constant, dtype), *all = d ? PyTuple_Pack(1, d) : NULL;
+  PyObject *d = micro(which, args + 1, 2), *all = d ? PyTuple_Pack(1, d) : NULL;
   Py_XDECREF(d);
   return all;
 }
 
 PyObject *py_tanh_backward(PyObject *module, PyObject *const *args, Py_ssize_t n) {
   (void)module;
-  return unary_rule(&tanh_rule, 1, args, n);
+  return unary_rule(TANH_BACKWARD, args, n);
 }
 
 PyObject *py_sigmoid_backward(PyObject *module, PyObject *const *args, Py_ssize_t n) {
   (void)module;
-  return unary_rule(&sigmoid_rule, 1, args, n);
+  return unary_rule(SIGMOID_BACKWARD, args, n);
 }
 
 PyObject *py_relu_backward(PyObject *module, PyObject *const *args, Py_ssize_t n) {
   (void)module;
-  return unary_rule(&relu_rule, 0, args, n);
+  return unary_rule(RELU_BACKWARD, args, n);
 }
 
+/* the sum over the first dims */
 static PyObject *sum_of(PyObject *x, int dims) {
-  static PyObject *names, *kernel;
-  if (!names && !(names = Py_BuildValue("(s)", "dim"))) return NULL;
-  if (!kernel && !(kernel = PyUnicode_InternFromString("sum"))) return NULL;
-  PyObject *dim = PyTuple_New(dims), *args[3] = {kernel, x, dim};
-  for (int i = 0; dim && i < dims; i++) PyTuple_SET_ITEM(dim, i, PyLong_FromLong(i));
-  PyObject *out = dim ? py_reduce(NULL, args, 2, names) : NULL;
-  Py_XDECREF(dim);
-  return out;
+  static PyObject *name;
+  static const int64_t all[DL_MAXDIM] = {0, 1, 2, 3, 4, 5, 6, 7};
+  if (!name && !(name = PyUnicode_InternFromString("sum"))) return NULL;
+  int id = kernel_index(name);
+  return id < 0 ? NULL : reduce_over(id, x, all, dims);
 }
 
 static int same_shape(PyObject *x, PyObject *y) { return PyArray_SAMESHAPE((PyArrayObject *)x, (PyArrayObject *)y); }
+
+/* a number / n, in its own dtype */
+static void divide(PyArrayObject *number, PyArrayObject *to, npy_intp n) {
+  if (PyArray_TYPE(number) == NPY_FLOAT)
+    *(float *)PyArray_DATA(to) = *(const float *)PyArray_DATA(number) / (float)n;
+  else
+    *(double *)PyArray_DATA(to) = *(const double *)PyArray_DATA(number) / (double)n;
+}
 
 PyObject *py_mse(PyObject *module, PyObject *const *args, Py_ssize_t n) {
   (void)module;
   int dtype = 0;
   if (n != 2 || !everyday(args, 2, &dtype) || !same_shape(args[0], args[1]))
-    return PyErr_Format(PyExc_TypeError, "dl.mse: takes two arrays of one shape, both float32 or both float64");
-  double count = (double)PyArray_SIZE((PyArrayObject *)args[0]);
-  PyObject *squares = evaluate(&squared_error, args, 0, dtype);
-  PyObject *sum = squares ? sum_of(squares, PyArray_NDIM((PyArrayObject *)squares)) : NULL;
-  PyObject *mean = sum ? evaluate(&divided, &sum, count, dtype) : NULL;
+    return PyErr_Format(PyExc_TypeError, "dl.mse_loss: takes two arrays of one shape, both float32 or both float64");
+  PyObject *squares = micro(SQUARED_DIFFERENCE, args, 2);
+  PyObject *mean = squares ? sum_of(squares, PyArray_NDIM((PyArrayObject *)squares)) : NULL;
   Py_XDECREF(squares);
-  Py_XDECREF(sum);
+  if (mean) divide((PyArrayObject *)mean, (PyArrayObject *)mean, PyArray_SIZE((PyArrayObject *)args[0]));
   return mean;
 }
 
+/* g / n (d + d) with d = x - y, and the opposite for y; args are (needs, g, out, x, y) */
 PyObject *py_mse_backward(PyObject *module, PyObject *const *args, Py_ssize_t n) {
   (void)module;
   int dtype = 0;
   if (n != 5 || !everyday(args + 1, 4, &dtype) || !same_shape(args[3], args[4])) return Py_NewRef(Py_NotImplemented);
-  PyObject *operands[3] = {args[1], args[3], args[4]}, *dy = NULL, *both = NULL;
-  PyObject *dx = evaluate(&mse_rule, operands, (double)PyArray_SIZE((PyArrayObject *)args[3]), dtype);
-  if (dx) dy = PyLong_AsLong(args[0]) & 2 ? evaluate(&negated, &dx, 0, dtype) : Py_NewRef(Py_None);
+  if (PyArray_NDIM((PyArrayObject *)args[1]) != 0) return Py_NewRef(Py_NotImplemented);
+  long needs = PyLong_AsLong(args[0]);
+  if (needs == -1 && PyErr_Occurred()) return NULL;
+  PyObject *dx = NULL, *dy = NULL, *both = NULL, *share = PyArray_SimpleNew(0, NULL, dtype_numpy[dtype]);
+  if (share) {
+    PyObject *operands[3] = {share, args[3], args[4]};
+    divide((PyArrayObject *)args[1], (PyArrayObject *)share, PyArray_SIZE((PyArrayObject *)args[3]));
+    dx = micro(MSE_BACKWARD, operands, 3);
+  }
+  if (dx) dy = needs & 2 ? micro(NEG, &dx, 1) : Py_NewRef(Py_None);
   if (dy) both = PyTuple_Pack(2, dx, dy);
+  Py_XDECREF(share);
   Py_XDECREF(dx);
   Py_XDECREF(dy);
   return both;
@@ -141,7 +117,7 @@ static PyObject *flat(PyObject *array) {
   PyArrayObject *a = (PyArrayObject *)array;
   int ndim = PyArray_NDIM(a);
   if (ndim == 2) return Py_NewRef(array);
-  npy_intp last = PyArray_DIM(a, ndim - 1), sizes[2] = {last ? PyArray_SIZE(a) / last : 0, last};
+  npy_intp sizes[2] = {PyArray_MultiplyList(PyArray_DIMS(a), ndim - 1), PyArray_DIM(a, ndim - 1)};
   PyArray_Dims shape = {sizes, 2};
   return PyArray_Newshape(a, &shape, NPY_CORDER);
 }
@@ -149,16 +125,18 @@ static PyObject *flat(PyObject *array) {
 PyObject *py_linear_backward(PyObject *module, PyObject *const *args, Py_ssize_t n) {
   int dtype = 0, arrays = n == 6 && args[5] == Py_None ? 4 : 5; /* of needs, g, out, x, w, b */
   if (n != 6 || !everyday(args + 1, arrays, &dtype)) return Py_NewRef(Py_NotImplemented);
-  if (PyArray_NDIM((PyArrayObject *)args[1]) < 2 || PyArray_SIZE((PyArrayObject *)args[1]) == 0)
+  int ndim = PyArray_NDIM((PyArrayObject *)args[1]);
+  if (ndim < 2 || ndim != PyArray_NDIM((PyArrayObject *)args[3]) || PyArray_SIZE((PyArrayObject *)args[1]) == 0)
     return Py_NewRef(Py_NotImplemented);
   long needs = PyLong_AsLong(args[0]);
+  if (needs == -1 && PyErr_Occurred()) return NULL;
   PyObject *operands[2] = {args[1], args[4]}, *flats[2] = {flat(args[1]), flat(args[3])};
   PyObject *all = flats[0] && flats[1] ? PyTuple_New(3) : NULL;
   for (int i = 0; all && i < 3; i++) {
     PyObject *d = !(needs >> i & 1) ? Py_NewRef(Py_None)
                   : i == 0          ? py_matmul(module, operands, 2)
                   : i == 1          ? py_linear_weight(module, flats, 2)
-                                    : sum_of(flats[0], 1);
+                                    : py_linear_bias(module, flats[0]);
     if (d)
       PyTuple_SET_ITEM(all, i, d);
     else

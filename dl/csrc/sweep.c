@@ -4,7 +4,7 @@
 #include "program.h"
 #include "tape.h"
 
-enum { UNCHANGED, ARRIVE, PULL, HOOKED, ACCUMULATE, N_CASES };
+enum { SETTLE, UNCHANGED, ARRIVE, PULL, HOOKED, ACCUMULATE, N_CASES };
 
 typedef struct {
   long long seq;
@@ -19,7 +19,7 @@ typedef struct {
   Py_ssize_t n, room;
 } Sweep;
 
-static PyObject *name_vjp, *name_quiet, *add_code;
+static PyObject *add_code;
 
 static int push(Sweep *s, PyObject *node) {
   if (s->n == s->room) {
@@ -142,8 +142,8 @@ static int send_all(Sweep *s, PyObject *inputs, PyObject *gradients) {
 }
 
 /* dl.backward.pull with Tensors */
-static int by_python(Sweep *s, PyObject *node, PyObject *gradients) {
-  PyObject *slots = wrapped(s, gradients), *inputs = OF_NODE(s->tape, node, INPUTS);
+static int by_python(Sweep *s, PyObject *node, PyObject *inputs, PyObject *gradients) {
+  PyObject *slots = wrapped(s, gradients);
   PyObject *needs = PyTuple_New(PyTuple_GET_SIZE(inputs));
   for (Py_ssize_t i = 0; needs && i < PyTuple_GET_SIZE(inputs); i++)
     PyTuple_SET_ITEM(needs, i, PyBool_FromLong(needed(s, PyTuple_GET_ITEM(inputs, i))));
@@ -159,9 +159,9 @@ static int by_python(Sweep *s, PyObject *node, PyObject *gradients) {
 enum { MOST = 32 }; /* inputs of an operation whose rules are called from here */
 
 /* one rule(g, out, *inputs, **attrs) per input, on Tensors */
-static int one_by_one(Sweep *s, PyObject *node, PyObject *gradient, PyObject *rules) {
+static int one_by_one(Sweep *s, PyObject *node, PyObject *inputs, PyObject *gradient, PyObject *rules) {
   Tape *tape = s->tape;
-  PyObject *inputs = OF_NODE(tape, node, INPUTS), *attrs = OF_NODE(tape, node, ATTRS), *args[MOST + 3];
+  PyObject *attrs = OF_NODE(tape, node, ATTRS), *args[MOST + 3];
   Py_ssize_t n = PyTuple_GET_SIZE(inputs);
   PyObject *out = PyTuple_GET_ITEM(OF_NODE(tape, node, OUTS), 0), *box = PyTuple_GET_ITEM(OF_NODE(tape, node, BOXES), 0);
   args[1] = tape_tensor(tape, gradient, NULL);
@@ -184,20 +184,22 @@ static int one_by_one(Sweep *s, PyObject *node, PyObject *gradient, PyObject *ru
 }
 
 /* quiet(needs, g, out, *inputs) on arrays, needs a number with a bit per input; 0: it declined */
-static int quietly(Sweep *s, PyObject *node, PyObject *gradient, PyObject *quiet) {
-  PyObject *inputs = OF_NODE(s->tape, node, INPUTS), *args[MOST + 4];
+static int quietly(Sweep *s, PyObject *node, PyObject *inputs, PyObject *gradient, PyObject *quiet) {
+  PyObject *args[MOST + 4];
   Py_ssize_t n = PyTuple_GET_SIZE(inputs);
   long needs = 0;
   args[2] = gradient;
   args[3] = PyTuple_GET_ITEM(OF_NODE(s->tape, node, OUTS), 0);
   for (Py_ssize_t i = 0; i < n; i++) {
     PyObject *t = PyTuple_GET_ITEM(inputs, i);
-    args[i + 4] = t == Py_None ? t : OF_TENSOR(s->tape, t, ARRAY);
+    args[i + 4] = Py_NewRef(t == Py_None ? t : OF_TENSOR(s->tape, t, ARRAY));
     needs |= (long)needed(s, t) << i;
   }
-  if (!(args[1] = PyLong_FromLong(needs))) return -1;
-  PyObject *found = PyObject_Vectorcall(quiet, args + 1, (size_t)(n + 3) | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-  Py_DECREF(args[1]);
+  PyObject *found = NULL;
+  if ((args[1] = PyLong_FromLong(needs)))
+    found = PyObject_Vectorcall(quiet, args + 1, (size_t)(n + 3) | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+  Py_XDECREF(args[1]);
+  for (Py_ssize_t i = 0; i < n; i++) Py_DECREF(args[i + 4]); /* kernels let other threads in, who might replace them */
   if (!found) return -1;
   int done = found == Py_NotImplemented ? 0 : send_all(s, inputs, found) ? -1 : 1;
   Py_DECREF(found);
@@ -225,14 +227,15 @@ static int arrive(Sweep *s, PyObject *node, PyObject **gradients) {
 
 static int pull(Sweep *s, PyObject *node, PyObject *gradients) {
   PyObject *p = OF_NODE(s->tape, node, PRIMITIVE), *attrs = OF_NODE(s->tape, node, ATTRS);
-  int small = PyTuple_GET_SIZE(OF_NODE(s->tape, node, INPUTS)) <= MOST && !PyList_CheckExact(gradients), done = 0;
-  PyObject *quiet = PyObject_GetAttr(p, name_quiet), *rule = quiet ? PyObject_GetAttr(p, name_vjp) : NULL;
-  if (!rule) done = -1;
-  if (!done && small && quiet != Py_None && PyDict_GET_SIZE(attrs) == 0) done = quietly(s, node, gradients, quiet);
-  if (!done && small && PyTuple_CheckExact(rule)) done = one_by_one(s, node, gradients, rule) ? -1 : 1;
-  if (!done) done = by_python(s, node, gradients);
-  Py_XDECREF(quiet);
-  Py_XDECREF(rule);
+  PyObject *inputs = Py_NewRef(OF_NODE(s->tape, node, INPUTS)); /* another thread may settle the node meanwhile */
+  int small = PyTuple_GET_SIZE(inputs) <= MOST && !PyList_CheckExact(gradients), done = 0;
+  if (small && Py_IS_TYPE(p, s->tape->row)) {
+    PyObject *quiet = OF_ROW(s->tape, p, QUIET), *rule = OF_ROW(s->tape, p, VJP); /* the node holds p */
+    if (quiet != Py_None && PyDict_GET_SIZE(attrs) == 0) done = quietly(s, node, inputs, gradients, quiet);
+    if (!done && PyTuple_CheckExact(rule)) done = one_by_one(s, node, inputs, gradients, rule) ? -1 : 1;
+  }
+  if (!done) done = by_python(s, node, inputs, gradients);
+  Py_DECREF(inputs);
   return done < 0 ? -1 : 0;
 }
 
@@ -249,11 +252,24 @@ static void say_where(PyObject *p) {
   Py_XDECREF(trace);
 }
 
+/* what the node read in place of tensors that were changed in place since */
+static int settle(Sweep *s, PyObject *node) {
+  PyObject *inputs = OF_NODE(s->tape, node, INPUTS), *done = Py_None;
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(inputs); i++) {
+    PyObject *t = PyTuple_GET_ITEM(inputs, i);
+    if (t == Py_None || OF_TENSOR(s->tape, t, PAST) == Py_None) continue;
+    done = PyObject_CallOneArg(s->cases[SETTLE], node);
+    Py_XDECREF(done);
+    break;
+  }
+  return done ? 0 : -1;
+}
+
 static int visit(Sweep *s) {
   PyObject *node = Py_NewRef(pop(s)), *gradients = Py_NewRef(PyDict_GetItem(s->pending, node));
   long long latest = PyLong_AsLongLong(PyList_GET_ITEM(s->tape->held[LATEST], 0));
   int heard = OF_NODE(s->tape, node, NODE_HOOKS) != Py_None || OF_NODE(s->tape, node, RETAINED) != Py_None;
-  int failed = PyDict_DelItem(s->pending, node);
+  int failed = PyDict_DelItem(s->pending, node) || settle(s, node);
   if (!failed && heard) failed = arrive(s, node, &gradients);
   if (!failed && PyLong_AsLongLong(OF_NODE(s->tape, node, SEQ)) < latest) {
     PyObject *sound = PyObject_CallOneArg(s->cases[UNCHANGED], node);
@@ -361,10 +377,8 @@ PyObject *tape_backward(PyObject *self, PyObject *const *args, Py_ssize_t n) {
 }
 
 int tape_names(void) {
-  name_vjp = PyUnicode_InternFromString("vjp");
-  name_quiet = PyUnicode_InternFromString("quiet");
   PyObject *add = PyUnicode_InternFromString("add");
   add_code = add ? py_micro_op(NULL, add) : NULL;
   Py_XDECREF(add);
-  return name_vjp && name_quiet && add_code ? 0 : -1;
+  return add_code ? 0 : -1;
 }

@@ -50,7 +50,9 @@
   X(cumsum) \
   X(cumprod) \
   X(copy) \
-  X(fill)
+  X(fill) \
+  X(linear_bias) \
+  X(ddp_backward)
 
 #define DECLARE(name) extern const Kernel K(name);
 KERNELS(DECLARE)

@@ -1,5 +1,5 @@
 /* The hot half of dl.tape.apply: run an operation on Tensors and put it on the tape. Whatever is not everyday (listeners,
- * in-place changes of what is recorded, random numbers, several outputs, other types) goes to the Python twin, which does
+ * views that are out of date, random numbers, several outputs, other types) goes to the Python twin, which does
  * the same. */
 #include "tape.h"
 
@@ -10,9 +10,10 @@ enum { FEW = 32 }; /* inputs that fit on the stack */
 static const char *const tensor_slots[N_TENSOR] = {"array", "_changed", "requires_grad", "_grad",    "_node",
                                                    "_index", "_hooks",  "_past",         "_parameter"};
 static const char *const node_slots[N_NODE] = {"primitive", "inputs", "attrs", "outs", "boxes", "seq", "hooks", "retained"};
+static const char *const row_slots[N_ROW] = {"run", "traits", "vjp", "quiet", "mutates"};
 
 PyObject *tape_name_grad;
-static PyObject *name_run, *name_traits, *name_mutates, *name_traces, *name_dict, *zero;
+static PyObject *name_traces, *name_dict, *zero;
 
 PyObject *tape_state(Tape *tape) {
   uint64_t id = PyThreadState_GetID(PyThreadState_Get());
@@ -26,9 +27,8 @@ PyObject *tape_state(Tape *tape) {
 }
 
 int tape_everyday(Tape *tape, int *grad) {
-  if (PyList_GET_SIZE(tape->held[REWRITTEN])) return 0;
-  PyObject *state = tape_state(tape), *traces = state ? PyDict_GetItem(state, name_traces) : NULL;
-  PyObject *on = state ? PyDict_GetItem(state, tape_name_grad) : NULL;
+  PyObject *state = tape_state(tape), *traces = state ? PyDict_GetItemWithError(state, name_traces) : NULL;
+  PyObject *on = state ? PyDict_GetItemWithError(state, tape_name_grad) : NULL;
   if (!state) return -1;
   if (!traces || !PyTuple_CheckExact(traces) || PyTuple_GET_SIZE(traces)) return 0;
   *grad = on == Py_True;
@@ -83,9 +83,9 @@ static int arrays_of(const Tape *tape, PyObject *inputs, PyObject **arrays, int 
     PyObject *t = PyTuple_GET_ITEM(inputs, i), *array = Py_None;
     if (t != Py_None) {
       if (!Py_IS_TYPE(t, tape->tensor)) break;
-      PyObject *grad = OF_TENSOR(tape, t, REQUIRES_GRAD);
+      PyObject *grad = OF_TENSOR(tape, t, REQUIRES_GRAD), *box = OF_TENSOR(tape, t, CHANGED);
       array = OF_TENSOR(tape, t, ARRAY);
-      if (!array || (grad != Py_True && grad != Py_False)) break;
+      if (!array || PyList_GET_SIZE(box) > 1 || (grad != Py_True && grad != Py_False)) break;
       *wants |= grad == Py_True;
     }
     arrays[i] = Py_NewRef(array);
@@ -95,16 +95,20 @@ static int arrays_of(const Tape *tape, PyObject *inputs, PyObject **arrays, int 
   return 0;
 }
 
+int tape_changed(const Tape *tape, PyObject *t, PyObject *now) {
+  int failed = PyList_SetItem(OF_TENSOR(tape, t, CHANGED), 0, Py_NewRef(now));
+  return failed ? failed : PyList_SetItem(tape->held[LATEST], 0, Py_NewRef(now));
+}
+
 /* the memory of the inputs that p writes into is another one from now on */
 static int mark(const Tape *tape, PyObject *p, PyObject *inputs) {
-  PyObject *mutates = PyObject_GetAttr(p, name_mutates), *now = PyIter_Next(tape->held[CLOCK]);
-  int failed = !mutates || !now || PyList_SetItem(tape->held[LATEST], 0, Py_NewRef(now));
+  PyObject *mutates = OF_ROW(tape, p, WRITES), *now = PyIter_Next(tape->held[CLOCK]);
+  int failed = !now;
   for (Py_ssize_t i = 0; !failed && i < PyTuple_GET_SIZE(mutates); i++) {
     Py_ssize_t which = PyLong_AsSsize_t(PyTuple_GET_ITEM(mutates, i));
     PyObject *t = which >= 0 && which < PyTuple_GET_SIZE(inputs) ? PyTuple_GET_ITEM(inputs, which) : Py_None;
-    if (t != Py_None) failed = PyList_SetItem(OF_TENSOR(tape, t, CHANGED), 0, Py_NewRef(now));
+    if (t != Py_None) failed = tape_changed(tape, t, now);
   }
-  Py_XDECREF(mutates);
   Py_XDECREF(now);
   return failed ? -1 : 0;
 }
@@ -124,22 +128,14 @@ static PyObject *finish(const Tape *tape, PyObject *p, PyObject *inputs, PyObjec
   return result;
 }
 
-static int traits_of(PyObject *p) {
-  PyObject *number = PyObject_GetAttr(p, name_traits);
-  long traits = number && PyLong_CheckExact(number) ? PyLong_AsLong(number) : STATEFUL;
-  Py_XDECREF(number);
-  PyErr_Clear();
-  return (int)traits;
-}
-
 /* arrays[1], ... are the inputs' and are released */
 static PyObject *run(const Tape *tape, PyObject *p, PyObject *inputs, PyObject *attrs, PyObject **arrays, int traits,
                      int recorded) {
   Py_ssize_t n = PyTuple_GET_SIZE(inputs);
-  PyObject *function = PyObject_GetAttr(p, name_run), *named = PyDict_GET_SIZE(attrs) ? attrs : NULL, *out = NULL;
-  if (function && !(traits & MUTATES && mark(tape, p, inputs)))
-    out = PyObject_VectorcallDict(function, arrays + 1, (size_t)n | PY_VECTORCALL_ARGUMENTS_OFFSET, named);
-  Py_XDECREF(function);
+  PyObject *named = PyDict_GET_SIZE(attrs) ? attrs : NULL, *out = NULL;
+  size_t given = (size_t)n | PY_VECTORCALL_ARGUMENTS_OFFSET;
+  if (!(traits & MUTATES && mark(tape, p, inputs)))
+    out = PyObject_VectorcallDict(OF_ROW(tape, p, RUN), arrays + 1, given, named);
   for (Py_ssize_t i = 1; i <= n; i++) Py_DECREF(arrays[i]);
   if (!out || (PyTuple_CheckExact(out) && PyTuple_GET_SIZE(out) == 0)) return out;
   if (!PyTuple_CheckExact(out)) return finish(tape, p, inputs, attrs, out, traits, recorded);
@@ -152,8 +148,9 @@ static PyObject *run(const Tape *tape, PyObject *p, PyObject *inputs, PyObject *
 static PyObject *tape_call(PyObject *self, PyObject *const *args, size_t nargs, PyObject *names) {
   Tape *tape = (Tape *)self;
   size_t n = (size_t)PyVectorcall_NARGS(nargs);
-  int sound = (n == 2 || n == 3) && !names && PyTuple_CheckExact(args[1]) && (n == 2 || PyDict_CheckExact(args[2]));
-  int traits = sound ? traits_of(args[0]) : STATEFUL, grad = 0, wants = 0;
+  int sound = (n == 2 || n == 3) && !names && Py_IS_TYPE(args[0], tape->row) && PyTuple_CheckExact(args[1]) &&
+              (n == 2 || PyDict_CheckExact(args[2]));
+  int traits = sound ? (int)PyLong_AsLong(OF_ROW(tape, args[0], TRAITS)) : STATEFUL, grad = 0, wants = 0;
   if (traits & STATEFUL || tape_everyday(tape, &grad) < 1) {
     if (PyErr_Occurred()) return NULL;
     return PyObject_Vectorcall(tape->held[TWIN], args, nargs, names);
@@ -191,6 +188,12 @@ static PyObject *tape_linear_fits(PyObject *self, PyObject *const *args, Py_ssiz
   return PyBool_FromLong(fits);
 }
 
+static PyObject *tape_alike(PyObject *self, PyObject *const *args, Py_ssize_t n) {
+  const Tape *tape = (Tape *)self;
+  PyArrayObject *x = n == 2 ? floats_of(tape, args[0]) : NULL, *y = x ? floats_of(tape, args[1]) : NULL;
+  return PyBool_FromLong(y && PyArray_TYPE(x) == PyArray_TYPE(y) && PyArray_SAMESHAPE(x, y));
+}
+
 static int find_slots(PyTypeObject *type, const char *const *names, Py_ssize_t *at, int n) {
   for (int i = 0; i < n; i++) {
     PyObject *slot = PyObject_GetAttrString((PyObject *)type, names[i]);
@@ -212,25 +215,29 @@ static void tape_dealloc(PyObject *self) {
   Py_XDECREF(tape->here);
   Py_XDECREF(tape->tensor);
   Py_XDECREF(tape->node);
+  Py_XDECREF(tape->row);
   type->tp_free(self);
   Py_DECREF(type);
 }
 
 static PyObject *tape_new(PyTypeObject *type, PyObject *args, PyObject *named) {
-  static char *names[] = {"tensor", "node", "state", "clock", "latest", "rewritten", "no_attrs", "twin", "several", NULL};
-  PyObject *tensor, *node, *held[N_HELD];
-  if (!PyArg_ParseTupleAndKeywords(args, named, "O!O!OOO!O!O!OO:Tape", names, &PyType_Type, &tensor, &PyType_Type, &node,
-                                   &held[STATE], &held[CLOCK], &PyList_Type, &held[LATEST], &PyList_Type,
-                                   &held[REWRITTEN], &PyDict_Type, &held[NO_ATTRS], &held[TWIN], &held[SEVERAL]))
+  static char *names[] = {"tensor", "node",   "row",       "state",    "clock",
+                           "latest", "no_attrs", "twin", "several", NULL};
+  PyObject *tensor, *node, *row, *held[N_HELD];
+  if (!PyArg_ParseTupleAndKeywords(args, named, "O!O!O!OOO!O!OO:Tape", names, &PyType_Type, &tensor, &PyType_Type,
+                                   &node, &PyType_Type, &row, &held[STATE], &held[CLOCK], &PyList_Type, &held[LATEST],
+                                   &PyDict_Type, &held[NO_ATTRS], &held[TWIN], &held[SEVERAL]))
     return NULL;
   Tape *tape = (Tape *)type->tp_alloc(type, 0);
   if (!tape) return NULL;
   tape->vectorcall = tape_call;
   tape->tensor = (PyTypeObject *)Py_NewRef(tensor);
   tape->node = (PyTypeObject *)Py_NewRef(node);
+  tape->row = (PyTypeObject *)Py_NewRef(row);
   for (int i = 0; i < N_HELD; i++) tape->held[i] = Py_NewRef(held[i]);
   if (find_slots(tape->tensor, tensor_slots, tape->tensor_at, N_TENSOR) ||
-      find_slots(tape->node, node_slots, tape->node_at, N_NODE))
+      find_slots(tape->node, node_slots, tape->node_at, N_NODE) ||
+      find_slots(tape->row, row_slots, tape->row_at, N_ROW))
     Py_CLEAR(tape);
   return (PyObject *)tape;
 }
@@ -239,8 +246,13 @@ static PyMethodDef methods[] = {
     {"wrap", tape_wrap, METH_O, "wrap(array) -> a Tensor without a past, as Tensor(array)."},
     {"linear_fits", (PyCFunction)(void (*)(void))tape_linear_fits, METH_FASTCALL,
      "linear_fits(x, weight, bias) -> whether they are Tensors of one floating dtype that fit, x with two axes or more."},
+    {"alike", (PyCFunction)(void (*)(void))tape_alike, METH_FASTCALL,
+     "alike(x, y) -> whether they are Tensors of one floating dtype and one shape."},
     {"backward", (PyCFunction)(void (*)(void))tape_backward, METH_FASTCALL,
      "backward(tensor, gradient, cases) -> whether it was everyday and is done: dl.backward.backward without a graph."},
+    {"step", (PyCFunction)(void (*)(void))tape_step, METH_FASTCALL,
+     "step(kernel, count, rate, params, state, names, ints, floats) -> whether it was everyday and is done."},
+    {"forget", tape_forget, METH_O, "forget(leaves) -> whether nobody listens and their gradients are gone."},
     {NULL, NULL, 0, NULL}};
 
 static PyMemberDef members[] = {{"__vectorcalloffset__", T_PYSSIZET, offsetof(Tape, vectorcall), READONLY, NULL},
@@ -251,20 +263,17 @@ static PyType_Slot slots[] = {{Py_tp_dealloc, tape_dealloc},
                               {Py_tp_call, PyVectorcall_Call},
                               {Py_tp_methods, methods},
                               {Py_tp_members, members},
-                              {Py_tp_doc, "Tape(...)(primitive, inputs, attrs): dl.tape.apply for everyday calls, else its twin."},
+                              {Py_tp_doc, "Tape(...)(primitive, inputs, attrs): dl.tape.apply for everyday calls, or twin."},
                               {0, NULL}};
 
 static PyType_Spec spec = {"dl._kernels.Tape", sizeof(Tape), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL, slots};
 
 int add_tape_type(PyObject *module) {
-  name_run = PyUnicode_InternFromString("run");
-  name_traits = PyUnicode_InternFromString("traits");
-  name_mutates = PyUnicode_InternFromString("mutates");
   tape_name_grad = PyUnicode_InternFromString("grad");
   name_traces = PyUnicode_InternFromString("traces");
   name_dict = PyUnicode_InternFromString("__dict__");
   zero = PyLong_FromLong(0);
-  if (!name_run || !name_traits || !name_mutates || !tape_name_grad || !name_traces || !name_dict || !zero) return -1;
+  if (!tape_name_grad || !name_traces || !name_dict || !zero) return -1;
   PyObject *type = tape_names() ? NULL : PyType_FromSpec(&spec);
   return type ? PyModule_AddObject(module, "Tape", type) : -1;
 }

@@ -57,6 +57,10 @@ def gelu_tanh(x: Tensor) -> Tensor:
     return 0.5 * x * (1.0 + (0.7978845608028654 * (x + 0.044715 * x * x * x)).tanh())
 
 
+def linear_bias(g: Tensor) -> Tensor:
+    return g.sum(0)
+
+
 def tanh_backward(g: Tensor, y: Tensor) -> Tensor:
     return g * (1.0 - y * y)
 
@@ -76,6 +80,7 @@ FORMULAS = {
     "conv2d": conv2d,
     "gelu": gelu,
     "gelu_tanh": gelu_tanh,
+    "linear_bias": linear_bias,
     "tanh_backward": tanh_backward,
     "sigmoid_backward": sigmoid_backward,
     "relu_backward": relu_backward,

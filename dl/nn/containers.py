@@ -5,8 +5,6 @@ from collections.abc import Iterable, Iterator
 from dl.nn.module import Module
 from dl.tensor import Tensor
 
-CALL = Module.__call__  # forward, and hooks if there are any
-
 
 def checked(module, where: str) -> Module:
     if not isinstance(module, Module):
@@ -47,9 +45,8 @@ class Sequential(Module):
             setattr(self, name, checked(module, "Sequential"))
 
     def forward(self, x):
-        for module in ordered(self):
-            plain = type(module).__call__ is CALL and not module._hooks
-            x = module.forward(x) if plain else module(x)
+        for module in self._order or ordered(self):
+            x = module.forward(x) if module._plain else module(x)
         return x
 
     def __len__(self) -> int:

@@ -31,7 +31,12 @@ class Module(ABC):
     training = True
     _buffers: dict[str, bool] = {}  # name -> whether it belongs to the state_dict
     _hooks: dict[int, Callable] = {}
+    _plain = True  # calling it is calling forward: no hooks, no __call__ of its own
     _order: tuple | None = None  # the children as a tuple, where a container keeps one
+
+    def __init_subclass__(cls, **named):
+        super().__init_subclass__(**named)
+        cls._plain = cls.__call__ is Module.__call__
 
     @abstractmethod
     def forward(self, *args, **kwargs) -> Any:
@@ -66,6 +71,10 @@ class Module(ABC):
             self.__dict__["_order"] = None
         self.__dict__[name] = value
 
+    def __delattr__(self, name: str):
+        self.__dict__["_order"] = None
+        super().__delattr__(name)
+
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that is part of the state but not trained; persistent=False keeps it out of state_dict()."""
         self.__dict__["_buffers"] = {**self._buffers, name: persistent}
@@ -86,9 +95,11 @@ class Module(ABC):
         """
         key = object()
         self.__dict__["_hooks"] = {**self._hooks, id(key): hook}
+        self.__dict__["_plain"] = False
 
         def remove():
             self.__dict__["_hooks"] = {k: h for k, h in self._hooks.items() if k != id(key)}
+            self.__dict__["_plain"] = type(self)._plain and not self._hooks
 
         return remove
 

@@ -6,7 +6,7 @@ from math import prod
 import numpy as np
 
 from dl.kernel import Kernel, in_c
-from dl.matmul_kernels import gemm
+from dl.matmul_kernels import gemm, linear_bias, linear_weight
 from dl.ops.base import as_tensor, cast, floating, pair, sum_to
 from dl.primitive import Primitive
 from dl.tape import apply
@@ -106,7 +106,7 @@ def linear_rule(needs, g, out, x, w, b):
     dx = product(g, w) if needs[0] else None
     flat = g if g.ndim == 2 else tall(g)
     dw = apply(LINEAR_WEIGHT, (flat, x if x.ndim == 2 else tall(x))) if needs[1] else None
-    return dx, dw, flat.sum(0) if needs[2] else None
+    return dx, dw, apply(LINEAR_BIAS, (flat,)) if needs[2] else None
 
 
 def linear_jvp(tangents, out, x, w, b):
@@ -142,18 +142,19 @@ def weight_jvp(tangents, out, g, x):
 
 LINEAR_WEIGHT = Primitive(
     "linear_weight",
-    Kernel(
-        "gemm",
-        outputs=lambda g, x: (((g.shape[1], x.shape[1]), x.dtype),),
-        twin=lambda g, x: gemm.twin(g.T, x),
-        numbers=gemm.numbers,
-        views=lambda g, x: (g.T, x),
-        direct=in_c("linear_weight"),
-    ),
+    linear_weight,
     vjp=weight_rule,
     jvp=weight_jvp,
     batch=lambda batched, g, x: product(flipped(g), x),
     saves=(0, 1),
+)
+LINEAR_BIAS = Primitive(
+    "linear_bias",
+    linear_bias,
+    vjp=(lambda t, out, g: t.expand(g.array.shape),),
+    batch=lambda batched, g: g.sum(1),
+    saves=(),
+    linear=True,
 )
 LINEAR = Primitive(
     "linear",
@@ -261,4 +262,4 @@ def addmm(bias, x, y, *, beta=1.0, alpha=1.0) -> Tensor:
     return out + (as_tensor(bias) if beta == 1 else as_tensor(bias) * beta)
 
 
-TABLE = {row.name: row for row in (MATMUL, MATMUL_INT, LINEAR, LINEAR_WEIGHT)}
+TABLE = {row.name: row for row in (MATMUL, MATMUL_INT, LINEAR, LINEAR_WEIGHT, LINEAR_BIAS)}

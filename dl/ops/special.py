@@ -158,7 +158,7 @@ def real(row: Primitive, doc: str):
     """The function of a row of real numbers; integers become float64."""
 
     def function(x) -> Tensor:
-        return apply(row, (floating(x),))
+        return apply(row, (x if type(x) is Tensor and x.array.dtype.kind == "f" else floating(x),))
 
     function.__name__, function.__doc__ = row.name, doc
     return function

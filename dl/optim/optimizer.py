@@ -1,14 +1,17 @@
 """What all optimisers share: groups of parameters, their state, saving and loading."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import compress
 from typing import Any
 
 import numpy as np
 
-from dl.tape import changed, forget_gradients, state
+from dl.kernel import _kernels
+from dl.tape import apply, changed, forget_gradients, state
 from dl.tensor import Tensor, float64, int64
+
+forgotten: Callable | None = None if _kernels is None else apply.forget  # where nobody listens
 
 
 class Group:
@@ -20,6 +23,7 @@ class Group:
         self.count = Tensor(np.array(0, int64))  # steps taken
         self.settings = settings
         self.state: dict[str, list[Tensor]] = {}  # one tensor per parameter
+        self.kept: tuple = (None,)  # the settings of the last step, and what the kernel gets for them
 
     def __getitem__(self, name: str) -> Any:
         if name == "lr":
@@ -78,7 +82,8 @@ class Optimizer(ABC):
         """Forget the gradients (set_to_none=False: overwrite them with zeros)."""
         for group in self.param_groups:
             if set_to_none:
-                forget_gradients(group.params)
+                if forgotten is None or not forgotten(group.params):
+                    forget_gradients(group.params)
                 continue
             for p in group.params:
                 if p.grad is None:

@@ -57,7 +57,7 @@ def build(trace: Trace, outputs: list[np.ndarray], persistent: list[np.ndarray],
 
 def assemble(program, trace: Trace, memory: Memory, results, needed: set[int], unfused: int, nt: int) -> Built:
     """The program for a number of threads: who does what, in which order, in which memory."""
-    pieces = split(program, nt)
+    pieces = split(program, memory, nt)
     grouped = phases(pieces) if nt > 1 and len(program) <= MOST else pieces
     program = [m for group in grouped for m in group]
     offsets, size = place(grouped, memory, needed)

@@ -34,6 +34,8 @@ def phases(program: list[list[Instruction]]) -> list[list[Instruction]]:
                 group += [flat[i] for i in pieces]
             else:
                 later.append(pieces)
+        if not group:
+            raise RuntimeError(f"pieces of one instruction need each other: {[flat[i].name for i in later[0]]}")
         made.append(group)
         waiting = later
     return made

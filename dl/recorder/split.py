@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
 
+from dl.recorder.halves import by_halves
 from dl.recorder.lower import Instruction
-from dl.recorder.memory import Operand
+from dl.recorder.memory import Memory, Operand
 from dl.recorder.updates import shared_update, shares
 from dl.recorder.work import nanoseconds
 
@@ -110,25 +111,33 @@ RULES: dict[str, Callable] = {
     "logsumexp": not_along_first,
     "softmax_backward": not_along_first,
     "log_softmax_backward": not_along_first,
+    "linear_bias": lambda m, n: Cut([0], [1]),
     "sum": rows_or_columns,
     "max": rows_or_columns,
     "min": rows_or_columns,
 }
 
 
-def split(program: list[Instruction], threads: int) -> list[list[Instruction]]:
+def split(program: list[Instruction], memory: Memory, threads: int) -> list[list[Instruction]]:
     """Every instruction given to one thread or to all, or cut: lists of pieces that belong together."""
+    if threads == 1:
+        return [[m if m.kind == "python" else replace(m, thread=0)] for m in program]
     made: list[list[Instruction]] = []
     for m in program:
-        alone = m.kind == "python" or threads == 1
-        pieces = None if alone else shared_update(m, threads) or cut(m, threads)
-        if pieces:
-            made += pieces
-        elif m.kind == "python" or (threads > 1 and nanoseconds(m) > ALONE):
-            made.append([m])
+        halves = by_halves(m, memory) if threads == 2 else None
+        if halves:
+            made += [halves[0], *parted(halves[1][0], threads)]
         else:
-            made.append([replace(m, thread=0)])
+            made += parted(m, threads)
     return made
+
+
+def parted(m: Instruction, threads: int) -> list[list[Instruction]]:
+    """An instruction cut, left to all threads, or given to the first."""
+    if m.kind == "python":
+        return [[m]]
+    pieces = shared_update(m, threads) or cut(m, threads)
+    return pieces or [[m if nanoseconds(m) > ALONE else replace(m, thread=0)]]
 
 
 def cut(m: Instruction, threads: int) -> list[list[Instruction]] | None:
@@ -148,7 +157,18 @@ def cut(m: Instruction, threads: int) -> list[list[Instruction]] | None:
         outs = [share(o, d, begin, end) for o, d in zip(m.outs, how.outs, strict=True)]
         ins = [share(o, d, begin, end) for o, d in zip(m.ins, how.ins, strict=True)]
         pieces.append(replace(m, outs=tuple(outs), ins=tuple(ins), thread=t))
-    return [pieces]
+    return None if interleaved(pieces) else [pieces]
+
+
+def interleaved(pieces: list[Instruction]) -> bool:
+    """Whether results of different pieces lie so among each other that they cannot be told apart (Span)."""
+    spans = [[(o.root, o.span()) for o in piece.outs] for piece in pieces]
+    return any(
+        root == other and span.meets(theirs)
+        for one, two in pairwise(spans)
+        for root, span in one
+        for other, theirs in two
+    )
 
 
 def share(operand: Operand | None, dim: int | None, begin: int, end: int) -> Operand | None:

@@ -7,7 +7,7 @@ from dl.recorder.lower import Instruction
 from dl.recorder.memory import Operand
 
 FIRST = 2  # the step count and the learning rate come before the tensors
-LEAST = 256  # elements for each thread; smaller parameters are updated by one
+LEAST = 32  # elements for each thread; smaller parameters are updated by one
 RAISED = 1  # the last integer of an update: the step count is already that of this step
 
 

@@ -201,6 +201,7 @@ BINARY = {
     "tanh_backward": lambda g, y: g * (1 - y * y),
     "sigmoid_backward": lambda g, y: g * (y * (1 - y)),
     "relu_backward": lambda g, y: np.where(y > 0, g, g.dtype.type(0)),
+    "squared_difference": lambda x, y: (x - y) * (x - y),
     "eq": np.equal,
     "ne": np.not_equal,
     "lt": np.less,
@@ -215,6 +216,7 @@ BINARY = {
 TERNARY = {
     "where": np.where,
     "clip": lambda x, lo, hi: np.minimum(np.maximum(x, lo), hi),
+    "mse_backward": lambda g, x, y: g * ((x - y) + (x - y)),
 }
 
 TWINS = UNARY | BINARY | TERNARY
