@@ -3,13 +3,17 @@
 q (..., 4) = [w, x, y, z] turns vectors of B into vectors of A (q_AB); R (..., 3, 3) = R_AB likewise. Tangent vectors
 are rotation vectors in the body frame: q exp(w) with w (..., 3) [rad], as MuJoCo integrates a free joint's omega_WB_B.
 quat_multiply, quat_conjugate, quat_rotate, quat_to_matrix, quat_from_rpy and hat are polynomial in sines and take
-every scalar type (object arrays too); the others decide by magnitude and take numbers.
+every scalar type (object arrays too); the others decide by magnitude and take numbers, most of them dl tensors too.
 Source: Sola, A micro Lie theory for state estimation in robotics, 2018, section IV and appendix B.
 """
+
+from typing import Any
 
 import numpy as np
 
 from sims.system import stack
+
+_NUMBERS = (np.ndarray, np.generic, list, tuple, float, int)
 
 
 def quat_multiply(p, q):
@@ -77,6 +81,8 @@ def quat_from_matrix(R) -> np.ndarray:
 
 def quat_normalize(q) -> np.ndarray:
     """q (..., 4) divided by its norm; a zero quaternion gives the identity, as in MuJoCo."""
+    if not isinstance(q, _NUMBERS):
+        return q / np.sqrt((q * q).sum(-1))[..., None]
     q = np.asarray(q)
     if q.dtype == object:
         return q / np.sqrt((q * q).sum(-1))
@@ -89,14 +95,14 @@ def quat_normalize(q) -> np.ndarray:
 
 def quat_exp(w) -> np.ndarray:
     """The unit quaternion (..., 4) of the rotation vector w (..., 3) [rad]: [cos(|w|/2), sin(|w|/2) w/|w|]."""
-    w = np.asarray(w, float)
+    w = _floats(w)
     half = 0.5 * _norm(w)
     return np.concatenate([np.cos(half), 0.5 * np.sinc(half / np.pi) * w], axis=-1)
 
 
 def quat_log(q) -> np.ndarray:
     """The rotation vector w (..., 3), |w| <= pi [rad], with exp(w) = +-q; the scale of q (..., 4) does not matter."""
-    q = _w_positive(np.asarray(q, float))
+    q = _w_positive(_floats(q))
     w, v = q[..., :1], q[..., 1:]
     n = _norm(v)
     small = n == 0.0
@@ -106,12 +112,12 @@ def quat_log(q) -> np.ndarray:
 
 def quat_integrate(q, w) -> np.ndarray:
     """q exp(w) (..., 4): q turned by the body-frame rotation vector w (..., 3) [rad], normalised."""
-    return quat_normalize(quat_multiply(np.asarray(q, float), quat_exp(w)))
+    return quat_normalize(quat_multiply(_floats(q), quat_exp(w)))
 
 
 def quat_difference(p, q) -> np.ndarray:
     """The body-frame rotation vector w (..., 3) [rad] with quat_integrate(p, w) = +-q and |w| <= pi."""
-    return quat_log(quat_multiply(quat_conjugate(np.asarray(p, float)), np.asarray(q, float)))
+    return quat_log(quat_multiply(quat_conjugate(_floats(p)), _floats(q)))
 
 
 def so3_exp(w) -> np.ndarray:
@@ -172,6 +178,11 @@ def matrix_from_rpy(rpy):
 def matrix_to_rpy(R) -> np.ndarray:
     """[roll, pitch, yaw] (..., 3) [rad] of R (..., 3, 3), as quat_to_rpy."""
     return quat_to_rpy(quat_from_matrix(R))
+
+
+def _floats(value) -> Any:
+    """value as float64, or as it is if it is of a type that answers NumPy's protocols, such as dl's tensor."""
+    return np.asarray(value, float) if isinstance(value, _NUMBERS) else value
 
 
 def _w_positive(q: np.ndarray) -> np.ndarray:

@@ -35,6 +35,7 @@ FUNCTIONS = {
     "in place": lambda x, y: x.clone().add_(y).mul_(2.0),
     "set items": lambda x, y: put(x, y),
     "constants": lambda x, y: x * dl.arange(4).to(x.dtype) + dl.ones(4).to(x.dtype) * (2.0 * np.pi),
+    "zeros and NaN": lambda x, y: 1.0 / dl.stack([dl.where(x > y, z, x) for z in (0.0, -0.0, np.nan, -0.0, np.nan)]),
     "broadcast": lambda x, y: (x[:, None] + y[None]).sum((0, 1)) * x[0, 0],
 }
 every_function = pytest.mark.parametrize("name", FUNCTIONS)

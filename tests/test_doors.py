@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = ["sims", "controllers", "robotics", "sims.plants", "sims.viewer"]
+PACKAGES = ["sims", "controllers", "robotics", "sims.plants", "sims.viewer", "controllers.search"]
 ENGINES = {"pydrake", "mujoco"}
 
 

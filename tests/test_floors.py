@@ -11,7 +11,7 @@ FILES = [path for floor in FLOORS for path in sorted((ROOT / floor).rglob("*.py"
 HEAVY = {"mujoco", "pydrake", "matplotlib", "scipy", "casadi", "gymnasium", "rich", "meshcat", "imageio"}
 ENGINE_FILES = {
     "mujoco": ("sims/",),
-    "pydrake": ("sims/",),
+    "pydrake": ("sims/", "controllers/collocation/multibody.py", "controllers/search/"),
 }
 
 

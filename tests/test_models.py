@@ -36,6 +36,7 @@ TOTAL_MASS = {
     "quadruped": 6.0 + 4 * (0.595 + 0.888 + 0.151 + 0.06),
     "humanoid": 73.0,
     "block": 1.0,
+    "block_push": 0.5 + 0.5,
 }
 
 

@@ -3,22 +3,13 @@
  *   dx+ = A dx + B du + gap,  h (l + lx'dx + lu'du + 1/2 dx'lxx dx + du'lux dx + 1/2 du'luu du),  lo <= du <= hi
  *
  * It gives du = k - K dx and the cost to go Vx, Vxx. At each knot the inputs come from a projected Newton method; those
- * that end at a limit have no feedback. Regularisation: mu_x |A dx + B du|^2 / 2 + mu_u |du|^2 / 2 in the minimisation
- * alone (Tassa, Erez, Todorov 2012, eq. 10; Tassa, Mansard, Todorov 2014, section IV). One thread: knots depend on each
- * other and are small. */
-#include <math.h>
-#include <string.h>
-
-#include "dl.h"
+ * that end at a limit have no feedback. Regularisation: mu_u |du|^2 / 2 is part of the cost, so that the knots before
+ * know that it will be paid; mu_x |A dx + B du|^2 / 2 counts in the minimisation alone (Tassa, Erez, Todorov 2012,
+ * eq. 10; Tassa, Mansard, Todorov 2014, section IV). One thread: knots depend on each other and are small. */
+#include "ddp_box.h"
 
 enum { K_OUT, GAIN, VX, VXX, INFO, A_, B_, LX, LU, LXX, LUX, LUU, LX_END, LXX_END, H_, LO, HI, GAP, N_ARGS };
 enum { FAILED, SLOPE, CURVATURE, GRADIENT, SLOPE_GAP, CURVATURE_GAP, N_INFO };
-enum { MOST_NEWTON = 100 };
-
-typedef struct {
-  double *VA, *VB, *Qxx, *Qux, *Quu, *H, *G, *Qx, *Qu, *v, *L, *y, *z, *grad;
-  int *free;
-} Room;
 
 static size_t doubles(int64_t n, int64_t m) { return (size_t)(2 * n * n + 4 * n * m + 3 * m * m + 3 * n + 6 * m); }
 
@@ -48,117 +39,39 @@ static inline double *row(const Call *call, int which, int64_t k) {
   return (double *)a->data + k * a->stride[0];
 }
 
-enum { WIDE = 8 }; /* columns that stay in registers while a sum runs */
+/* columns that stay in registers while a sum runs */
+typedef double V8 __attribute__((vector_size(64), aligned(8), may_alias));
+typedef double V4 __attribute__((vector_size(32), aligned(8), may_alias));
+typedef double V2 __attribute__((vector_size(16), aligned(8), may_alias));
 
-static inline __attribute__((always_inline)) void add_columns(double *restrict out, const double *a, const double *b,
-                                                              double scale, int64_t r, int64_t p, int64_t q,
-                                                              int64_t wide) {
-  for (int64_t i = 0; i < p; i++) {
-    double sum[WIDE] = {0};
-    for (int64_t k = 0; k < r; k++)
-      for (int64_t j = 0; j < wide; j++) sum[j] += a[k * p + i] * b[k * q + j];
-    for (int64_t j = 0; j < wide; j++) out[i * q + j] += scale * sum[j];
+#define ADD_COLUMNS(V) \
+  for (int64_t i = 0; i < p; i++) { \
+    V sum = {0}; \
+    for (int64_t k = 0; k < r; k++) sum += a[k * p + i] * *(const V *)(b + k * q + j); \
+    *(V *)(out + i * q + j) += scale * sum; \
   }
-}
 
 /* out (p, q) += scale a' b, a (r, p), b (r, q) */
 static inline __attribute__((always_inline)) void add_product(double *restrict out, const double *a, const double *b,
                                                               double scale, int64_t r, int64_t p, int64_t q) {
   int64_t j = 0;
-  for (; j + WIDE <= q; j += WIDE) add_columns(out + j, a, b + j, scale, r, p, q, WIDE);
-  if (j < q) add_columns(out + j, a, b + j, scale, r, p, q, q - j);
+#ifdef __AVX512F__ /* vectors that the processor has not go through memory */
+  for (; j + 8 <= q; j += 8) ADD_COLUMNS(V8)
+#endif
+#ifdef __AVX__
+  for (; j + 4 <= q; j += 4) ADD_COLUMNS(V4)
+#endif
+  for (; j + 2 <= q; j += 2) ADD_COLUMNS(V2)
+  if (q - j >= 1)
+    for (int64_t i = 0; i < p; i++) {
+      double sum = 0;
+      for (int64_t k = 0; k < r; k++) sum += a[k * p + i] * b[k * q + j];
+      out[i * q + j] += scale * sum;
+    }
 }
 
 static inline __attribute__((always_inline)) void scaled(double *restrict out, const double *a, double s, int64_t n) {
   for (int64_t i = 0; i < n; i++) out[i] = s * a[i];
-}
-
-/* L of H = LL' over the free inputs, packed; 0 where H is not positive definite */
-static inline __attribute__((always_inline)) int factor(const Room *r, int64_t m, int64_t n_free) {
-  for (int64_t i = 0; i < n_free; i++)
-    for (int64_t j = 0; j <= i; j++) {
-      double s = r->H[r->free[i] * m + r->free[j]];
-      for (int64_t l = 0; l < j; l++) s -= r->L[i * m + l] * r->L[j * m + l];
-      if (i == j) {
-        if (!(s > 1e-14 * fabs(r->H[r->free[i] * m + r->free[i]])) || !(s > 0) || isinf(s)) return 0;
-        r->L[i * m + i] = sqrt(s);
-      } else {
-        r->L[i * m + j] = s / r->L[j * m + j];
-      }
-    }
-  return 1;
-}
-
-/* b <- H^-1 b over the free inputs, b (n_free, q) with rows `step` apart */
-static inline __attribute__((always_inline)) void solve(const Room *r, int64_t m, int64_t n_free, double *b, int64_t q) {
-  for (int64_t i = 0; i < n_free; i++) {
-    for (int64_t l = 0; l < i; l++)
-      for (int64_t j = 0; j < q; j++) b[i * q + j] -= r->L[i * m + l] * b[l * q + j];
-    for (int64_t j = 0; j < q; j++) b[i * q + j] /= r->L[i * m + i];
-  }
-  for (int64_t i = n_free - 1; i >= 0; i--) {
-    for (int64_t l = i + 1; l < n_free; l++)
-      for (int64_t j = 0; j < q; j++) b[i * q + j] -= r->L[l * m + i] * b[l * q + j];
-    for (int64_t j = 0; j < q; j++) b[i * q + j] /= r->L[i * m + i];
-  }
-}
-
-static double clamp(double x, double lo, double hi) { return x < lo ? lo : x > hi ? hi : x; }
-
-/* the value of 1/2 x'Hx + x'q, and its gradient */
-static inline __attribute__((always_inline)) double value(const Room *r, const double *x, double *grad, int64_t m) {
-  double sum = 0;
-  for (int64_t i = 0; i < m; i++) {
-    double s = 0;
-    for (int64_t j = 0; j < m; j++) s += r->H[i * m + j] * x[j];
-    sum += x[i] * (0.5 * s + r->Qu[i]);
-    if (grad) grad[i] = s + r->Qu[i];
-  }
-  return sum;
-}
-
-/* x minimises 1/2 x'Hx + x'Qu over lo <= x <= hi; the free inputs are in r->free and their factor in L. The number of
- * free inputs, -1 where H is not positive definite there. */
-static inline __attribute__((always_inline)) int64_t boxed(const Room *r, double *x, const double *lo, const double *hi,
-                                                           int64_t m) {
-  int64_t n_free = 0;
-  double old = 0;
-  for (int64_t i = 0; i < m; i++) x[i] = clamp(0, lo[i], hi[i]);
-  for (int round = 0; round < MOST_NEWTON; round++) {
-    double now = value(r, x, r->grad, m), slope = 0, size = 0;
-    n_free = 0;
-    for (int64_t i = 0; i < m; i++)
-      if (!((x[i] <= lo[i] && r->grad[i] > 0) || (x[i] >= hi[i] && r->grad[i] < 0))) {
-        r->y[n_free] = r->grad[i];
-        r->free[n_free++] = (int)i;
-      }
-    if (n_free == 0) return 0;
-    if (!factor(r, m, n_free)) return -1;
-    if (round && old - now <= 1e-15 * fabs(old)) return n_free;
-    old = now;
-    solve(r, m, n_free, r->y, 1);
-    for (int64_t i = 0; i < n_free; i++) slope += r->y[i] * r->grad[r->free[i]], size += fabs(r->y[i]);
-    if (!(slope > 0)) return n_free;
-    double step = 1, *trial = r->grad + m;
-    int inside = 1;
-    for (; step > 1e-12; step *= 0.6) {
-      memcpy(trial, x, (size_t)m * sizeof *x);
-      for (int64_t i = 0; i < n_free; i++) {
-        int64_t at = r->free[i];
-        double wanted = x[at] - step * r->y[i];
-        trial[at] = clamp(wanted, lo[at], hi[at]);
-        inside &= trial[at] == wanted;
-      }
-      double gain = 0;
-      for (int64_t i = 0; i < m; i++) gain += r->grad[i] * (x[i] - trial[i]);
-      if (inside || (gain > 0 && value(r, trial, NULL, m) <= now - 0.1 * gain)) break;
-      inside = 1;
-    }
-    if (step <= 1e-12) return n_free;
-    memcpy(x, trial, (size_t)m * sizeof *x);
-    if (inside && n_free == m) return n_free; /* the minimum without limits lies inside them */
-  }
-  return n_free;
 }
 
 static inline __attribute__((always_inline)) void model(const Call *call, const Room *r, int64_t k, int64_t n,
@@ -181,9 +94,9 @@ static inline __attribute__((always_inline)) void model(const Call *call, const 
   add_product(r->Qxx, A, r->VA, 1, n, n, n);
   add_product(r->Qux, B, r->VA, 1, n, m, n);
   add_product(r->Quu, B, r->VB, 1, n, m, m);
+  for (int64_t i = 0; i < m; i++) r->Quu[i * m + i] += call->floats[0];
   memcpy(r->H, r->Quu, (size_t)(m * m) * sizeof *r->H);
   memcpy(r->G, r->Qux, (size_t)(m * n) * sizeof *r->G);
-  for (int64_t i = 0; i < m; i++) r->H[i * m + i] += call->floats[0];
   if (call->floats[1] > 0) {
     add_product(r->H, B, B, call->floats[1], n, m, m);
     add_product(r->G, B, A, call->floats[1], n, m, n);

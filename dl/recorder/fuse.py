@@ -1,5 +1,7 @@
 """A group of elementwise instructions as one: values between them live in registers, not in memory."""
 
+from math import copysign, isnan, nan
+
 import numpy as np
 
 from dl.kernel import _kernels
@@ -38,7 +40,7 @@ def fuse(group: list[Instruction], memory: Memory, kept: set[int]) -> Instructio
     made = {m.outs[0]: k for k, m in enumerate(group)}
     shape = group[0].outs[0].shape
     inputs: dict[Operand, int] = {}
-    constants: dict[tuple[float, int], int] = {}
+    constants: dict[tuple[float, int, float], int] = {}
     last = {}
     for k, m in enumerate(group):
         for operand in m.ins:
@@ -50,12 +52,12 @@ def fuse(group: list[Instruction], memory: Memory, kept: set[int]) -> Instructio
                 inputs.setdefault(operand, len(inputs))
     stored = [k for k, m in enumerate(group) if m.outs[0].root in kept]
     ops, stores = micro_code(group, made, inputs, constants, last, set(stored), memory)
-    ints = [len(stored), len(inputs), len(constants), len(group), *(code for _, code in constants), *ops]
+    ints = [len(stored), len(inputs), len(constants), len(group), *(code for _, code, _ in constants), *ops]
     ints += [stores[k] for k in stored]
     outs = tuple(group[k].outs[0] for k in stored)
     return Instruction(
         "fused", "fused", outs, tuple(i.broadcast(shape) for i in inputs), tuple(ints),
-        tuple(value for value, _ in constants), tuple(o.root for o in outs),
+        tuple(value for value, _, _ in constants), tuple(o.root for o in outs),
     )  # fmt: skip
 
 
@@ -66,9 +68,11 @@ def literal(operand: Operand, memory: Memory) -> bool:
     return root.array.dtype.kind == "f" or abs(int(root.array.reshape(-1)[0])) < 2**53  # constants travel as doubles
 
 
-def constant(operand: Operand, memory: Memory) -> tuple[float, int]:
+def constant(operand: Operand, memory: Memory) -> tuple[float, int, float]:
+    """The value, the code of its dtype, its sign (-0.0 equals 0.0, but is another number); every NaN is one object."""
     array = memory.roots[operand.root].array
-    return float(array.reshape(-1)[0]), CODES[array.dtype]
+    value = float(array.reshape(-1)[0])
+    return nan if isnan(value) else value, CODES[array.dtype], copysign(1.0, value)
 
 
 def micro_code(group, made, inputs, constants, last, stored, memory):

@@ -1,6 +1,7 @@
 """A recorded function many times over in one call: what comes out first goes in again."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -28,14 +29,14 @@ class Loop:
             _kernels.loop(program, n, carry, fixed, rows, outs)
             return outs
         for k in range(n):
-            results = self.jit(*carry, *fixed, *[a[k] for a in rows])
+            results: Any = self.jit(*carry, *fixed, *[a[k] for a in rows])
             carry = results[: len(carry)]
             for out, result in zip(outs, results[len(carry) :], strict=True):
                 out[k] = result
         return outs
 
     def record(self, key, carry, fixed, rows):
-        results = self.jit(*carry, *fixed, *[np.ascontiguousarray(a[0]) for a in rows])
+        results: Any = self.jit(*carry, *fixed, *[np.ascontiguousarray(a[0]) for a in rows])
         program, made = None, [r for group in self.jit.recordings.values() for r in group][-1]
         if made.plain:
             program = next((b.program for b in made.candidates if b.threads == 1), None)

@@ -9,10 +9,11 @@ def ddp_backward(A, B, lx, lu, lxx, lux, luu, lx_end, lxx_end, h, lo, hi, gap, *
     """k, K, Vx, Vxx, info of du = k - K dx for dx+ = A dx + B du + gap and the cost h (lx'dx + lu'du + 1/2 ...).
 
     A (T, n, n), B (T, n, m), lx (T, n), lu (T, m), lxx (T, n, n), lux (T, m, n), luu (T, m, m), lx_end (n,), lxx_end
-    (n, n), h (T,), lo, hi (T, m): limits of du, gap (T, n) or None. k (T, m) minimises 1/2 k'(Quu + mu[0] I + mu[1]
-    B'B) k + Qu'k between the limits; K (T, m, n) has rows of zeros where an input is at one. info: the knot at which
-    the matrix was not positive definite, or -1; the slope and curvature of the cost along k; the largest derivative by
-    an input that may follow it; with gaps, slope and curvature along the linear model's own step from dx[0] = 0.
+    (n, n), h (T,), lo, hi (T, m): limits of du, gap (T, n) or None. mu[0] |du|^2 / 2 is added to the cost; k (T, m)
+    minimises 1/2 k'(Quu + mu[1] B'B) k + Qu'k between the limits; K (T, m, n) has rows of zeros where an input is at
+    one. info: the knot at which the matrix was not positive definite, or -1; the slope and curvature of the cost along
+    k; the largest derivative by an input that may follow it; with gaps, slope and curvature along the linear model's
+    own step from dx[0] = 0.
     Source: Tassa, Mansard, Todorov, "Control-limited differential dynamic programming", 2014; gaps as in Mastalli et
     al., "Crocoddyl", 2020, section II.
     """
@@ -25,8 +26,8 @@ def ddp_backward(A, B, lx, lu, lxx, lux, luu, lx_end, lxx_end, h, lo, hi, gap, *
         v = v if gap is None else v + V @ gap[i]
         Qx, Qu = h[i] * lx[i] + A[i].T @ v, h[i] * lu[i] + B[i].T @ v
         Qxx, Qux = h[i] * lxx[i] + A[i].T @ V @ A[i], h[i] * lux[i] + B[i].T @ V @ A[i]
-        Quu = h[i] * luu[i] + B[i].T @ V @ B[i]
-        H, G = Quu + mu[0] * np.eye(m) + mu[1] * B[i].T @ B[i], Qux + mu[1] * B[i].T @ A[i]
+        Quu = h[i] * luu[i] + B[i].T @ V @ B[i] + mu[0] * np.eye(m)
+        H, G = Quu + mu[1] * B[i].T @ B[i], Qux + mu[1] * B[i].T @ A[i]
         held = ((lo[i] >= 0) & (Qu > 0)) | ((hi[i] <= 0) & (Qu < 0))
         info[3] = max(info[3], np.abs(np.where(held, 0.0, Qu)).max())
         try:

@@ -68,7 +68,12 @@ def quadrotor(*, thrust_limit: float = 5.0) -> Task:
             "random": random,
         },
         cost=quadratic(
-            [10.0] * 6 + [1.0] * 6, [1.0] * 4, x_goal=x_goal, u_goal=plant.hover, difference=plant.difference
+            [10.0] * 6 + [1.0] * 6,
+            [1.0] * 4,
+            x_goal=x_goal,
+            u_goal=plant.hover,
+            difference=plant.difference,
+            integrate=plant.integrate,
         ),
         dt=0.005,
         duration=8.0,

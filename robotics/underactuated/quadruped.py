@@ -28,7 +28,7 @@ def quadruped() -> Task:
             "drake": drake("quadruped", integrator="discrete", contact=True, limits=True),
         },
         controllers={"pd": posture_pd(60.0, 2.0), "zero": zero, "random": random},
-        cost=quadratic(weights, [1e-3] * 12, x_goal=x_goal, difference=difference),
+        cost=quadratic(weights, [1e-3] * 12, x_goal=x_goal, difference=difference, integrate=integrate),
         dt=0.002,
         duration=3.0,
         start=start,
@@ -57,6 +57,16 @@ def difference(x, y) -> np.ndarray:
     x, y = np.broadcast_arrays(x, y)
     turn = lie.quat_difference(x[..., 3:7], y[..., 3:7])
     return np.concatenate([y[..., :3] - x[..., :3], turn, y[..., 7:] - x[..., 7:]], axis=-1)
+
+
+def integrate(x, dx) -> np.ndarray:
+    """The state (..., 37) reached from x along the tangent vector dx (..., 36) of `difference`."""
+    turned = lie.quat_integrate(x[..., 3:7], dx[..., 3:6])
+    before, after = x[..., :3] + dx[..., :3], x[..., 7:] + dx[..., 6:]
+    batch = np.broadcast_shapes(before.shape[:-1], turned.shape[:-1])
+    return np.concatenate(
+        [np.broadcast_to(part, (*batch, part.shape[-1])) for part in (before, turned, after)], axis=-1
+    )
 
 
 def stands(run: Trajectory) -> np.ndarray:

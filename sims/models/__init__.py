@@ -25,6 +25,7 @@ _NAMES = (
     "quadruped",
     "humanoid",
     "block",
+    "block_push",
 )
 MODELS: dict[str, Path] = {name: _HERE / f"{name}.xml" for name in _NAMES}
 
