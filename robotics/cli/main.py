@@ -9,7 +9,7 @@ from importlib import import_module
 
 from robotics.cli.output import DONE, FAILED, MISSING, USAGE, fail
 
-COMMANDS = ("demo", "list", "run", "eval", "parity", "regress", "doctor", "replay")
+COMMANDS = ("demo", "list", "run", "plan", "eval", "parity", "regress", "doctor", "replay")
 EXIT_CODES = """exit codes: 0 done and every check passed; 1 a check failed, a run diverged or did not reach its goal
 where that was asked for; 2 wrong usage or input; 3 a package that is needed is not installed"""
 
