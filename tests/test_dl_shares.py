@@ -99,6 +99,41 @@ def test_every_program_has_the_bits_of_eager_mode(net, optimiser, threads):
             assert bits(again) == expected, f"{candidates[which].threads} threads"
 
 
+def test_a_parameter_in_columns_is_updated_too(threads):
+    """Its rows lie among each other, so that no thread can be given some of them."""
+    x = np.random.default_rng(0).normal(size=(64, 48)).astype(np.float32)
+    found = []
+    for record in (False, True):
+        weight = dl.from_numpy(np.asfortranarray(np.sin(np.arange(48.0 * 32)).reshape(48, 32).astype(np.float32)))
+        rule = optim.Adam([weight.requires_grad_()], lr=1e-2)
+
+        def step(x, rule=rule, weight=weight):
+            rule.zero_grad()
+            (x @ weight).square().mean().backward()
+            rule.step()
+
+        run = dl.jit(step) if record else step
+        for _ in range(4):
+            run(x if record else dl.from_numpy(x))
+        found.append(weight.array.tobytes())
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("rows", [4, 200])
+def test_a_copy_onto_what_it_reads_reads_first(rows, threads):
+    def shifted(x):
+        y = x * 1.0
+        y[1:] = y[:-1]
+        y[:, ::2] = y[:, ::-2]
+        return y
+
+    recorded, x = dl.jit(shifted), np.random.default_rng(0).normal(size=(rows, 64))
+    recorded(x)
+    wanted = np.concatenate([x[:1], x[:-1]])
+    wanted[:, ::2] = wanted[:, ::-2].copy()
+    np.testing.assert_array_equal(recorded(x), wanted)
+
+
 def test_the_work_of_a_step_is_shared(threads):
     _, (shared, alone), _ = recorded("mlp", "adam")
     assert (shared.threads, alone.threads) == (threads, 1)

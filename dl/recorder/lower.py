@@ -74,9 +74,18 @@ def instructions(memory: Memory, p, inputs, attrs, outs, ins) -> list[Instructio
         return [Instruction("kernel", p.forward.name, outs, ins, tuple(ints), tuple(floats), writes)]
     moves = COPIES.get(p.name)
     if moves is not None:
-        return [move(*m) for m in moves(outs[0] if outs else None, ins, attrs)]
+        pairs = moves(outs[0] if outs else None, ins, attrs)
+        return [move(*m) for out, source in pairs for m in apart(out, source, memory)]
     arrays = tuple(None if t is None else t.array for t in inputs)
     return [Instruction("python", p.name, outs, ins, writes=writes, payload=(p, attrs, arrays), keep=p.stateful)]
+
+
+def apart(out: Operand, source: Operand | float, memory: Memory) -> list[tuple[Operand, Operand | float]]:
+    """A copy onto memory that it also reads, as in x[1:] = x[:-1], takes all it reads before it writes."""
+    if isinstance(source, Operand) and source.root == out.root and source.span().meets(out.span()):
+        taken = memory.temporary(source)
+        return [(taken, source), (out, taken)]
+    return [(out, source)]
 
 
 def move(out: Operand, source: Operand | float) -> Instruction:

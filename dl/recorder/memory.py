@@ -126,6 +126,10 @@ class Memory:
         offset = address(array) - self.starts[root] if array.size else 0  # a view of nothing may begin anywhere
         return Operand(root, offset, array.dtype, array.shape, strides)
 
+    def temporary(self, like: Operand) -> Operand:
+        """New memory for values like these."""
+        return self.operand(np.empty(like.shape, like.dtype), "temporary")
+
     def view(self, operand: Operand, array: np.ndarray | None = None) -> np.ndarray:
         """The NumPy view that an operand describes, on its root's array or on another buffer of the same bytes."""
         base = self.roots[operand.root].array if array is None else array

@@ -11,8 +11,8 @@ MOST = 600  # instructions; in longer programs a meeting is a small part of the 
 def phases(program: list[list[Instruction]]) -> list[list[Instruction]]:
     """The instructions in groups; inside a group no thread touches what another one of the group writes.
 
-    program: lists of pieces that belong together and stay together, lest one thread works while the others wait. In
-    each round everything goes into the group whose needs were met before it, or in it by the same thread.
+    program: lists of pieces that do not need each other and stay together, lest one thread works while the others wait.
+    In each round everything goes into the group whose needs were met before it, or in it by the same thread.
     """
     flat = [m for pieces in program for m in pieces]
     needs = conflicts(flat)
@@ -34,8 +34,6 @@ def phases(program: list[list[Instruction]]) -> list[list[Instruction]]:
                 group += [flat[i] for i in pieces]
             else:
                 later.append(pieces)
-        if not group:
-            raise RuntimeError(f"pieces of one instruction need each other: {[flat[i].name for i in later[0]]}")
         made.append(group)
         waiting = later
     return made

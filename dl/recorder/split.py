@@ -10,6 +10,7 @@ from math import prod
 from dl.recorder.halves import by_halves
 from dl.recorder.lower import Instruction
 from dl.recorder.memory import Memory, Operand
+from dl.recorder.phases import conflicts
 from dl.recorder.updates import shared_update, shares
 from dl.recorder.work import nanoseconds
 
@@ -124,11 +125,9 @@ def split(program: list[Instruction], memory: Memory, threads: int) -> list[list
         return [[m if m.kind == "python" else replace(m, thread=0)] for m in program]
     made: list[list[Instruction]] = []
     for m in program:
-        halves = by_halves(m, memory) if threads == 2 else None
-        if halves:
-            made += [halves[0], *parted(halves[1][0], threads)]
-        else:
-            made += parted(m, threads)
+        pieces, total = (by_halves(m, memory) if threads == 2 else None) or (None, m)
+        made += [pieces] if pieces else []
+        made += parted(total, threads)
     return made
 
 
@@ -136,12 +135,14 @@ def parted(m: Instruction, threads: int) -> list[list[Instruction]]:
     """An instruction cut, left to all threads, or given to the first."""
     if m.kind == "python":
         return [[m]]
-    pieces = shared_update(m, threads) or cut(m, threads)
-    return pieces or [[m if nanoseconds(m) > ALONE else replace(m, thread=0)]]
+    before, pieces = shared_update(m, threads) or ([], cut(m, threads))
+    if pieces and not any(conflicts(pieces)):
+        return [*before, pieces]
+    return [[m if nanoseconds(m) > ALONE else replace(m, thread=0)]]
 
 
-def cut(m: Instruction, threads: int) -> list[list[Instruction]] | None:
-    """One instruction per thread on its share; None where there is too little or one depends on another."""
+def cut(m: Instruction, threads: int) -> list[Instruction] | None:
+    """One instruction per thread on its share; None where there is too little, or what it does cannot be cut."""
     rule = RULES.get(m.name)
     if rule is None or not m.outs or not m.outs[0].shape:
         return None
@@ -157,18 +158,7 @@ def cut(m: Instruction, threads: int) -> list[list[Instruction]] | None:
         outs = [share(o, d, begin, end) for o, d in zip(m.outs, how.outs, strict=True)]
         ins = [share(o, d, begin, end) for o, d in zip(m.ins, how.ins, strict=True)]
         pieces.append(replace(m, outs=tuple(outs), ins=tuple(ins), thread=t))
-    return None if interleaved(pieces) else [pieces]
-
-
-def interleaved(pieces: list[Instruction]) -> bool:
-    """Whether results of different pieces lie so among each other that they cannot be told apart (Span)."""
-    spans = [[(o.root, o.span()) for o in piece.outs] for piece in pieces]
-    return any(
-        root == other and span.meets(theirs)
-        for one, two in pairwise(spans)
-        for root, span in one
-        for other, theirs in two
-    )
+    return pieces
 
 
 def share(operand: Operand | None, dim: int | None, begin: int, end: int) -> Operand | None:

@@ -27,8 +27,8 @@ def shares(n: int, threads: int, unit: int = 1) -> list[int]:
     return [n // unit * t // threads * unit for t in range(threads)] + [n]
 
 
-def shared_update(m: Instruction, threads: int) -> list[list[Instruction]] | None:
-    """The step count raised by one thread, which nothing else in the program waits for; then each thread's share."""
+def shared_update(m: Instruction, threads: int) -> tuple[list[list[Instruction]], list[Instruction]] | None:
+    """The step count raised by one thread, which nothing else in the program waits for; and each thread's share."""
     size = group_size(m)
     if not size:
         return None
@@ -46,4 +46,4 @@ def shared_update(m: Instruction, threads: int) -> list[list[Instruction]] | Non
     head, count, ints = m.ins[:FIRST], m.ins[0].root, (*m.ints[:-1], RAISED)
     others = tuple(root for root in m.writes if root != count)
     pieces = [replace(m, ins=(*head, *share), ints=ints, writes=others, thread=t) for t, share in enumerate(given)]
-    return [[replace(m, ins=head, writes=(count,), thread=0)], pieces]
+    return [[replace(m, ins=head, writes=(count,), thread=0)]], pieces
